@@ -1,0 +1,1 @@
+"""What modules do on a node: small files that need only the standard library."""

@@ -1,0 +1,1 @@
+"""The ``kedge`` command: nouns and verbs, one file per noun."""

@@ -1,0 +1,1 @@
+"""Releases, stages, waves, gates and budgets, pure: ``decide(state, now) -> actions``."""

@@ -1,0 +1,1 @@
+"""Where intent, the last discovered state and the event log outlive the process."""
