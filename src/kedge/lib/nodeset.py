@@ -7,6 +7,7 @@ to ``clush``; natural order everywhere.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ClusterShell.NodeSet import (  # pyright: ignore[reportMissingTypeStubs]
     RESOLVER_NOGROUP,
@@ -22,10 +23,12 @@ MAX_NODES = 200_000
 def expand(text: str, where: str = "") -> list[str]:
     """Every node named by ``text``, in natural order; raises `KedgeError` (``nodeset.syntax``)."""
     try:
-        nodes = NodeSet(text, resolver=RESOLVER_NOGROUP)
+        nodes: Any = NodeSet(text, resolver=RESOLVER_NOGROUP)
         if len(nodes) > MAX_NODES:
             raise KedgeError(
-                "nodeset.too_large", f"nodeset {text!r} names more than {MAX_NODES} nodes", where=where
+                "nodeset.too_large",
+                f"nodeset {text!r} names more than {MAX_NODES} nodes",
+                where=where,
             )
         return [str(node) for node in nodes]
     except NodeSetException as error:
@@ -40,4 +43,5 @@ def expand(text: str, where: str = "") -> list[str]:
 
 def fold(names: Iterable[str]) -> str:
     """The shortest nodeset that names exactly ``names`` (empty text for none)."""
-    return str(NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP))
+    folded: Any = NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP)  # pyright: ignore[reportUnknownMemberType]
+    return str(folded)

@@ -1,0 +1,208 @@
+"""Declaring a module: one readable object feeds the graph, validation, the API, the CLI and the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from kedge.core.kinds import Kind, Value
+from kedge.core.mutation import Discovery, Handler, Mutation, Protection, Symbols, Where
+from kedge.core.variable import Relation, Variable
+
+Allowed = Mapping[Variable | str, str | Iterable[str]]
+"""A condition as it is written in a declaration: a variable and one symbol, or several."""
+
+
+Service = Callable[[Any], Awaitable[None]]
+"""``async def serve(io)`` with `kedge.modules.port.Io`."""
+
+
+def _name(variable: Variable | str) -> str:
+    return variable if isinstance(variable, str) else variable.name
+
+
+def symbols(allowed: Allowed | None) -> Symbols:
+    """The canonical form of a written condition."""
+    return {
+        _name(variable): frozenset([values] if isinstance(values, str) else values)
+        for variable, values in (allowed or {}).items()
+    }
+
+
+class Module:
+    """What one module adds: variables, discoveries, mutations, protections, services.
+
+    Nothing is checked here but names; `kedge.core.graph` refuses what does not fit together, and
+    names both parties.
+    """
+
+    def __init__(self, name: str, *, summary: str, version: str = "1") -> None:
+        self.name = name
+        self.summary = summary
+        self.version = version
+        self.variables: list[Variable] = []
+        self.discoveries: list[Discovery] = []
+        self.mutations: list[Mutation] = []
+        self.protections: list[Protection] = []
+        self.services: list[Service] = []
+
+    def variable(
+        self,
+        name: str,
+        kind: Kind,
+        *,
+        summary: str = "",
+        configured: bool = False,
+        default: Value = None,
+        relation: Relation | None = None,
+        while_: Allowed | None = None,
+        initial: str | None = None,
+        secret: bool = False,
+    ) -> Variable:
+        """Declare ``<module>.<name>``."""
+        variable = Variable(
+            f"{self.name}.{name}",
+            kind,
+            summary,
+            configured,
+            default,
+            relation,
+            symbols(while_),
+            initial,
+            secret,
+        )
+        self.variables.append(variable)
+        return variable
+
+    def discovers(
+        self,
+        *variables: Variable,
+        every_s: float = 0.0,
+        timeout_s: float = 30.0,
+        requires: Allowed | None = None,
+    ) -> Callable[[Handler], Handler]:
+        """Decorate ``async def read(node, io)``, which calls ``io.observe`` with what it saw."""
+
+        def declare(handler: Handler) -> Handler:
+            self.discoveries.append(
+                Discovery(
+                    name=f"{self.name}.{handler.__name__}",
+                    variables=tuple(_name(variable) for variable in variables),
+                    every_s=every_s,
+                    timeout_s=timeout_s,
+                    requires=symbols(requires),
+                    summary=(handler.__doc__ or "").strip(),
+                    handler=handler,
+                )
+            )
+            return handler
+
+        return declare
+
+    def listens(
+        self,
+        *variables: Variable,
+        timeout_s: float,
+        requires: Allowed | None = None,
+        on_timeout: Mapping[Variable, str] | None = None,
+        name: str = "listen",
+        summary: str = "",
+    ) -> None:
+        """Declare variables that the node itself reports; silence for ``timeout_s`` means something."""
+        self.discoveries.append(
+            Discovery(
+                name=f"{self.name}.{name}",
+                variables=tuple(_name(variable) for variable in variables),
+                timeout_s=timeout_s,
+                requires=symbols(requires),
+                on_timeout={_name(v): value for v, value in (on_timeout or {}).items()},
+                summary=summary,
+            )
+        )
+
+    def edge(
+        self,
+        name: str,
+        effects: Mapping[Variable, str],
+        *,
+        where: Where,
+        requires: Allowed | None = None,
+        excludes: Allowed | None = None,
+        via: Allowed | None = None,
+        on_timeout: Mapping[Variable, str] | None = None,
+        cost_s: int = 1,
+        timeout_s: float = 60.0,
+        destructive: bool = False,
+        budgets: tuple[str, ...] = (),
+        summary: str = "",
+        handler: Handler | None = None,
+    ) -> Mutation:
+        """Declare a mutation in full: an order (``where="node"``), a wait, or one with a handler."""
+        mutation = Mutation(
+            name=f"{self.name}.{name}",
+            effects={_name(variable): value for variable, value in effects.items()},
+            requires=symbols(requires),
+            excludes=symbols(excludes),
+            via=symbols(via),
+            on_timeout={_name(v): value for v, value in (on_timeout or {}).items()},
+            cost_s=cost_s,
+            timeout_s=timeout_s,
+            where=where,
+            destructive=destructive,
+            budgets=budgets,
+            summary=summary,
+            handler=handler,
+        )
+        self.mutations.append(mutation)
+        return mutation
+
+    def mutates(
+        self,
+        variable: Variable,
+        before: str | Iterable[str],
+        after: str,
+        *,
+        effects: Mapping[Variable, str] | None = None,
+        requires: Allowed | None = None,
+        excludes: Allowed | None = None,
+        via: Allowed | None = None,
+        on_timeout: Mapping[Variable, str] | None = None,
+        cost_s: int = 1,
+        timeout_s: float = 60.0,
+        destructive: bool = False,
+        budgets: tuple[str, ...] = (),
+    ) -> Callable[[Handler], Handler]:
+        """Decorate ``async def carry_out(node, io)`` as the edge ``before -> after``.
+
+        The handler never reports success: the step is done when discovery shows its effect. It may
+        raise `KedgeError` to say that it failed and why.
+        """
+
+        def declare(handler: Handler) -> Handler:
+            self.edge(
+                handler.__name__,
+                {variable: after, **(effects or {})},
+                where="head",
+                requires={variable: before, **(requires or {})},
+                excludes=excludes,
+                via=via,
+                on_timeout=on_timeout,
+                cost_s=cost_s,
+                timeout_s=timeout_s,
+                destructive=destructive,
+                budgets=budgets,
+                summary=(handler.__doc__ or "").strip(),
+                handler=handler,
+            )
+            return handler
+
+        return declare
+
+    def protects(self, variable: str, requires: Allowed, why: str = "") -> None:
+        """Demand that whatever changes another module's ``variable`` also requires ``requires``."""
+        self.protections.append(Protection(variable, symbols(requires), self.name, why))
+
+    def service(self, run: Service) -> Service:
+        """Decorate ``async def serve(io)``: work that lasts as long as the master, supervised by it."""
+        self.services.append(run)
+        return run

@@ -1,0 +1,117 @@
+"""The one door between a module and the world: what a handler or a service may use.
+
+The master implements `Io`; the simulator and the modules' own tests do so too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from kedge.core.kinds import Value
+from kedge.core.node import Configuration, Observation
+from kedge.site.model import Site
+
+T = TypeVar("T")
+
+
+class Node(Protocol):
+    """A node as a handler sees it: a snapshot, never changed by the handler."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def configuration(self) -> Configuration: ...
+    @property
+    def discovered(self) -> Mapping[str, Observation]: ...
+
+    def configured(self, variable: str) -> Value:
+        """The configured value of a variable, or its default."""
+        ...
+
+    def seen(self, variable: str) -> Value:
+        """The discovered value of a variable, or None."""
+        ...
+
+
+class Permit(Protocol):
+    """Leave for one boot of one node: only while the engine boots it, used once."""
+
+    @property
+    def node(self) -> str: ...
+    @property
+    def epoch(self) -> str: ...
+    @property
+    def token(self) -> bytes: ...
+
+
+class Io(Protocol):
+    """What the master gives to handlers and services."""
+
+    @property
+    def site(self) -> Site:
+        """The site as it is applied now."""
+        ...
+
+    @property
+    def state_dir(self) -> Path:
+        """The state directory; blobs lie in ``blobs/sha256``."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def node(self, name: str) -> Node | None:
+        """The node of that name."""
+        ...
+
+    def nodes(self) -> Mapping[str, Node]:
+        """All nodes, by name."""
+        ...
+
+    def observe(self, node: str, values: Mapping[str, Value], *, by: str = "") -> None:
+        """Report discovered values (raw, by variable name); None means unknown."""
+        ...
+
+    def observe_stranger(self, mac: str, facts: Mapping[str, Value]) -> None:
+        """Report a machine that is in no file (listed as discovered; gets no configuration)."""
+        ...
+
+    def secret(self, name: str) -> Mapping[str, str]:
+        """A named secret (``{"username": ..., "password": ...}``); raises `KedgeError`."""
+        ...
+
+    async def blocking(self, lane: str, call: Callable[..., T], *args: Any, timeout_s: float) -> T:
+        """Run a blocking call on a worker thread. Calls of one ``lane`` (a BMC's address) run one at a
+        time, and a lane that hangs never keeps another waiting; raises `TimeoutError`."""
+        ...
+
+    def order(self, node: str, mutation: str, args: Mapping[str, Value]) -> None:
+        """Put an order for the running step of ``mutation`` into the node's configured record."""
+        ...
+
+    def grant_boot(self, node: str) -> None:
+        """Issue a new boot permit (a new epoch and token); ends an earlier one."""
+        ...
+
+    def take_permit(self, node: str) -> Permit | None:
+        """Consume the node's unused permit, if there is one."""
+        ...
+
+    def revoke_boot(self, node: str) -> None:
+        """End the node's permit, used or not."""
+        ...
+
+    def put_record(self, node: str, name: str, value: Value) -> None:
+        """Set an entry of the configured record that goes down to the node's agent."""
+        ...
+
+    def event(self, node: str, what: str, subject: str, cause: str) -> None:
+        """Append to the event log."""
+        ...
+
+    def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` under the supervisor: restarted with back-off when it fails."""
+        ...

@@ -1,0 +1,86 @@
+"""A site as applied: cluster, networks, groups, nodes and their effective configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kedge.core.kinds import Value
+from kedge.core.node import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an effective value was written: file, line, and the layer (``profile compute``)."""
+
+    layer: str
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.layer} ({self.file}:{self.line})" if self.file else self.layer
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network that nodes are attached to."""
+
+    name: str
+    cidr: str
+    gateway: str = ""
+    dns: tuple[str, ...] = ()
+    ntp: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The cluster's own words: its name and DNS domain."""
+
+    name: str
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileTemplate:
+    """One host file (overlay): a Jinja2 template rendered per node in memory."""
+
+    path: str
+    template: str
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    origin: Origin = field(default_factory=lambda: Origin("site"))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Nodes that are owned, scaled and updated together."""
+
+    name: str
+    nodes: tuple[str, ...]
+    profiles: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    hold: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything the administrator wrote, checked and resolved.
+
+    ``nodes`` are effective configurations; ``origins[node][variable]`` says where each value was
+    written; ``files[node]`` are the host files (overlay) templates of that node, in order of path;
+    ``budgets`` maps a budget name to the limit per pool kind (``{"power.inrush": {"rack": 4}}``).
+    """
+
+    cluster: Cluster
+    networks: Mapping[str, Network] = field(default_factory=dict[str, Network])
+    groups: Mapping[str, Group] = field(default_factory=dict[str, Group])
+    nodes: Mapping[str, Configuration] = field(default_factory=dict[str, Configuration])
+    origins: Mapping[str, Mapping[str, Origin]] = field(
+        default_factory=dict[str, Mapping[str, Origin]]
+    )
+    files: Mapping[str, tuple[FileTemplate, ...]] = field(
+        default_factory=dict[str, tuple[FileTemplate, ...]]
+    )
+    budgets: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    settings: Mapping[str, Value] = field(default_factory=dict[str, Value])
