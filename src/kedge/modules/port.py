@@ -59,6 +59,10 @@ class Io(Protocol):
         """The state directory; blobs lie in ``blobs/sha256``."""
         ...
 
+    def settings(self, module: str) -> Mapping[str, Value]:
+        """The section of the head's configuration file that belongs to ``module``."""
+        ...
+
     def now(self) -> float:
         """Seconds since the epoch."""
         ...
