@@ -79,6 +79,11 @@ class Io(Protocol):
         """Report discovered values (raw, by variable name); None means unknown."""
         ...
 
+    def refine(self, node: str, variable: str, value: Value) -> None:
+        """Say what a configured value stands for now (a tag's digest): relations are held against it
+        until the configured value itself changes."""
+        ...
+
     def observe_stranger(self, mac: str, facts: Mapping[str, Value]) -> None:
         """Report a machine that is in no file (listed as discovered; gets no configuration)."""
         ...
@@ -114,6 +119,10 @@ class Io(Protocol):
 
     def event(self, node: str, what: str, subject: str, cause: str) -> None:
         """Append to the event log."""
+        ...
+
+    def publish(self, topic: str, message: Mapping[str, Value]) -> None:
+        """Tell everybody who watches right now (progress); nothing is kept."""
         ...
 
     def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
