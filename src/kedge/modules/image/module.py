@@ -78,9 +78,7 @@ async def bring(reference: str, arch: str, io: Io) -> ImageRecord:
     def tell(what: str, share: float) -> None:
         io.publish("image", {"reference": reference, "arch": arch, "what": what, "share": share})
 
-    record = await import_image(
-        reference, arch, io.state_dir, access=access, progress=tell
-    )
+    record = await import_image(reference, arch, io.state_dir, access=access, progress=tell)
     pin(io.state_dir, reference, arch, record.digest)
     io.event("", "image", reference, f"imported for {arch} as {record.digest}")
     return record
@@ -107,9 +105,10 @@ async def activate(node: Node, io: Io) -> None:
 
 module.edge(
     "activate",
-    {running: "wanted"},
+    {running: "wanted", "boot.stage": "running"},
     where="node",
     requires={running: "none", ready: "ready", "boot.stage": "layer0"},
+    on_timeout={"boot.stage": "stuck"},
     cost_s=30,
     timeout_s=300,
     summary="Fetch, verify and mount the image on the node and start its init",

@@ -1,0 +1,121 @@
+"""The head's one configuration file, checked like everything else that people write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import yaml
+
+from kedge.core.kinds import Address, Anything, Boolean, Integer, Struct, Text, Value, ValueProblem
+from kedge.lib.errors import KedgeError
+
+DEFAULT_PATH = Path("/etc/kedge/kedge.yaml")
+
+API = Struct(
+    {"socket": Text(example="/run/kedge/api.sock"), "listen": Text(example="127.0.0.1:8470")}
+)
+SYNC = Struct(
+    {
+        "address": Address(),
+        "port": Integer(1, 65535),
+        "advertise": Address(),
+        "heartbeat_s": Integer(1, 3600),
+    },
+    defaults={"address": "0.0.0.0", "port": 8471, "heartbeat_s": 10},
+)
+TOP = Struct(
+    {
+        "state_dir": Text(example="/var/lib/kedge"),
+        "api": API,
+        "sync": SYNC,
+        "power": Anything(),
+        "boot": Anything(),
+        "image": Anything(),
+        "modules": Anything(),
+        "verbose": Boolean(),
+    },
+    defaults={
+        "state_dir": "/var/lib/kedge",
+        "api": {},
+        "sync": SYNC.check({}),
+        "power": {},
+        "boot": {},
+        "image": {},
+        "modules": {},
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The head's own settings. ``sections`` holds what belongs to each module, as written."""
+
+    state_dir: Path
+    api_socket: Path
+    api_listen: str = ""
+    sync_address: str = "0.0.0.0"
+    sync_port: int = 8471
+    sync_advertise: str = ""
+    heartbeat_s: float = 10.0
+    sections: Mapping[str, Mapping[str, Value]] = field(
+        default_factory=dict[str, Mapping[str, Value]]
+    )
+
+
+def read_settings(path: Path | None = None) -> Settings:
+    """Read the file (``$KEDGE_CONFIG``, else /etc/kedge/kedge.yaml); absent means all defaults.
+
+    Raises `KedgeError` for what it does not understand.
+    """
+    chosen = path or Path(os.environ.get("KEDGE_CONFIG") or DEFAULT_PATH)
+    try:
+        written: object = yaml.safe_load(chosen.read_text())
+    except FileNotFoundError:
+        if path is not None:
+            raise KedgeError(
+                "settings.missing", "there is no such configuration file", where=str(chosen),
+                next_step="Make one with: kedge init",
+            ) from None  # fmt: skip
+        written = {}
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise KedgeError(
+            "settings.unreadable",
+            "cannot read the configuration",
+            where=str(chosen),
+            why=str(error),
+        ) from error
+    return parse_settings(written, str(chosen))
+
+
+def parse_settings(written: object, where: str) -> Settings:
+    """Check an already decoded configuration; raises `KedgeError` (``settings.invalid``)."""
+    try:
+        top = cast("dict[str, Value]", TOP.check(written or {}))
+    except ValueProblem as problem:
+        raise KedgeError(
+            "settings.invalid", f"{problem.key}: {problem.what}" if problem.key else problem.what,
+            where=where, next_step=f"Valid: {problem.valid}",
+        ) from None  # fmt: skip
+    sections: dict[str, Mapping[str, Value]] = {}
+    for name in ("power", "boot", "image", "modules"):
+        section = top[name]
+        if not isinstance(section, dict):
+            raise KedgeError("settings.invalid", f"{name} is not a mapping", where=where)
+        sections[name] = section
+    state_dir = Path(str(top["state_dir"]))
+    api = cast("dict[str, Value]", top["api"])
+    sync = cast("dict[str, Value]", top["sync"])
+    return Settings(
+        state_dir=state_dir,
+        api_socket=Path(str(api.get("socket") or state_dir / "api.sock")),
+        api_listen=str(api.get("listen") or ""),
+        sync_address=str(sync["address"]),
+        sync_port=int(cast("int", sync["port"])),
+        sync_advertise=str(sync.get("advertise") or ""),
+        heartbeat_s=float(cast("int", sync["heartbeat_s"])),
+        sections=sections,
+    )
