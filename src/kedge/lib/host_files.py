@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def parse_host_files(raw: object) -> tuple[HostFile, ...]:
         raise _refused("", "the list of host files is not a list")
     files = [_parse_one(item) for item in cast("list[object]", raw)]
     files.sort(key=lambda file: file.path)
-    for before, after in zip(files, files[1:], strict=False):
+    for before, after in itertools.pairwise(files):
         if before.path == after.path:
             raise _refused(after.path, "the path is listed twice")
     return tuple(files)
