@@ -30,7 +30,7 @@ class Relation:
     of: Callable[[Value, Value], str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Variable:
     """One declared variable, ``module.name``.
 
