@@ -1,0 +1,142 @@
+"""Carrying out what the engine asks for: handlers of steps and discoveries, orders to agents.
+
+A handler that returns has only begun: the engine waits for discovery. So while a step runs, the
+discoveries of what it changes are asked again, often at first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+
+from kedge.core.events import (
+    DiscoveryFailed,
+    EndStep,
+    StartDiscovery,
+    StartStep,
+    StepFailed,
+)
+from kedge.core.mutation import Discovery, Mutation
+from kedge.lib.errors import KedgeError
+from kedge.master.head import Head
+from kedge.master.supervisor import outcome
+from kedge.modules.port import Io
+
+current_step: ContextVar[str] = ContextVar("current_step", default="")
+"""The id of the step that the running handler carries out (empty in a discovery or a service)."""
+
+CONFIRM_FIRST_S = 0.5
+CONFIRM_MOST_S = 5.0
+
+
+class StepCarrier:
+    """Runs one task for each step in flight and each discovery being asked."""
+
+    def __init__(self, head: Head, io: Io, ended: Callable[[str, EndStep], None]) -> None:
+        self._head = head
+        self._io = io
+        self._ended = ended
+        self._steps: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._awaited: set[tuple[str, str]] = set()
+        self._discoverer = {
+            variable: discovery
+            for discovery in head.graph.discoveries.values()
+            if discovery.handler is not None
+            for variable in discovery.variables
+        }
+
+    def start_step(self, effect: StartStep) -> None:
+        """Begin the mutation's handler."""
+        mutation = self._head.graph.mutations[effect.mutation]
+        task = asyncio.create_task(self._carry(effect, mutation))
+        self._steps[effect.node, effect.step_id] = task
+
+    async def _carry(self, effect: StartStep, mutation: Mutation) -> None:
+        node = self._head.nodes.get(effect.node)
+        if node is None:
+            return
+        current_step.set(effect.step_id)
+        if mutation.handler is not None:
+            error = await outcome(partial(mutation.handler, node, self._io))
+            if error is not None:
+                self._head.feed(
+                    StepFailed(effect.node, effect.step_id, reason(error), next_step(error))
+                )
+                return
+        if mutation.where != "node":
+            await self._confirm(effect.node, mutation)
+
+    async def _confirm(self, node: str, mutation: Mutation) -> None:
+        """Ask for what the step changes until the engine ends the step."""
+        asked = {
+            found.name: found
+            for variable in mutation.effects
+            if (found := self._discoverer.get(variable)) is not None
+        }
+        pause_s = CONFIRM_FIRST_S
+        while asked:
+            for discovery in asked.values():
+                self._ask(node, discovery)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, CONFIRM_MOST_S)
+
+    def end_step(self, effect: EndStep) -> None:
+        """Stop what still runs for the step."""
+        task = self._steps.pop((effect.node, effect.step_id), None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+        self._ended(effect.node, effect)
+
+    def start_discovery(self, effect: StartDiscovery) -> None:
+        """Ask, unless the discovery only listens."""
+        discovery = self._head.graph.discoveries[effect.discovery]
+        if discovery.handler is not None:
+            self._awaited.add((effect.node, discovery.name))
+            self._ask(effect.node, discovery)
+
+    def _ask(self, node: str, discovery: Discovery) -> None:
+        key = (node, discovery.name)
+        if key not in self._asking:
+            task = asyncio.create_task(self._discover(node, discovery))
+            self._asking[key] = task
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+
+    async def _discover(self, name: str, discovery: Discovery) -> None:
+        node = self._head.nodes.get(name)
+        if node is None or discovery.handler is None:
+            return
+        error = await outcome(partial(discovery.handler, node, self._io))
+        awaited = (name, discovery.name) in self._awaited
+        self._awaited.discard((name, discovery.name))
+        if error is not None and awaited and name in self._head.nodes:
+            self._head.feed(DiscoveryFailed(name, discovery.name, reason(error), next_step(error)))
+
+    def forget(self, node: str) -> None:
+        """End all that runs for a node that the site no longer knows."""
+        for tasks in (self._steps, self._asking):
+            for key, task in list(tasks.items()):
+                if key[0] == node:
+                    task.cancel()
+        self._steps = {key: task for key, task in self._steps.items() if key[0] != node}
+
+    async def close(self) -> None:
+        """Cancel all handlers and wait for them."""
+        tasks = [*self._steps.values(), *self._asking.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def reason(error: Exception) -> str:
+    """What the operator reads as the reason."""
+    if isinstance(error, KedgeError):
+        return f"{error.what} ({error.why})" if error.why else error.what
+    return "did not answer in time" if isinstance(error, TimeoutError) else str(error)
+
+
+def next_step(error: Exception) -> str:
+    """What the operator may do about it."""
+    return error.next_step if isinstance(error, KedgeError) else ""

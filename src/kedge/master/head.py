@@ -1,0 +1,240 @@
+"""The heart of the master: the nodes' two views, the engine over them, and its effects going out.
+
+Everything that changes a node's state comes through here, in one thread and one at a time: what was
+observed, what is configured, what failed. What the engine then wants goes to the `Carrier`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from kedge.core.engine import Engine
+from kedge.core.events import (
+    Effect,
+    EndStep,
+    Event,
+    NodeConfigured,
+    NodeRemoved,
+    Noted,
+    Observed,
+    RequestDone,
+    StartDiscovery,
+    StartStep,
+    Tick,
+)
+from kedge.core.graph import Graph
+from kedge.core.kinds import Value, ValueProblem
+from kedge.core.node import Configuration, Observation
+from kedge.core.variable import UNKNOWN
+from kedge.lib.errors import KedgeError
+from kedge.master.clock import Clock
+from kedge.master.journal import Journal
+from kedge.master.nodes import NodeState
+from kedge.site.model import Site
+
+
+class Carrier(Protocol):
+    """Who carries out what the engine asks for."""
+
+    def start_step(self, effect: StartStep) -> None: ...
+    def end_step(self, effect: EndStep) -> None: ...
+    def start_discovery(self, effect: StartDiscovery) -> None: ...
+    def forget(self, node: str) -> None: ...
+
+
+class Head:
+    """Owns the engine and the nodes. Not thread-safe: it lives in the event loop."""
+
+    carrier: Carrier
+
+    def __init__(self, graph: Graph, engine: Engine, clock: Clock, journal: Journal) -> None:
+        self.graph = graph
+        self.engine = engine
+        self.clock = clock
+        self.journal = journal
+        self.nodes: dict[str, NodeState] = {}
+        self.site: Site | None = None
+        self._related: dict[str, list[str]] = {}
+        self._asked = {
+            name
+            for d in graph.discoveries.values()
+            if d.handler is not None
+            for name in d.variables
+        }
+        for name, variable in graph.variables.items():
+            if variable.relation is not None:
+                self._related.setdefault(variable.relation.to, []).append(name)
+        self._events: deque[Event] = deque()
+        self._draining = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def feed(self, event: Event) -> None:
+        """Tell the engine, and send out all that follows from it."""
+        self._events.append(event)
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._events:
+                for effect in self.engine.step(self._events.popleft(), self.clock.now()):
+                    self._send(effect)
+        finally:
+            self._draining = False
+        self._set_timer()
+
+    def _send(self, effect: Effect) -> None:
+        match effect:
+            case StartStep():
+                self.carrier.start_step(effect)
+            case EndStep():
+                self.carrier.end_step(effect)
+            case StartDiscovery():
+                self.carrier.start_discovery(effect)
+            case Noted():
+                self.journal.write(
+                    effect.node, effect.what, effect.subject,
+                    effect.before, effect.after, effect.cause,
+                )  # fmt: skip
+            case RequestDone():
+                outcome = effect.reason or "done"
+                self.journal.write(effect.node, "request", effect.request_id, after=outcome)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self.engine.next_timeout()
+        if due is not None:
+            delay_s = max(0.0, due - self.clock.now())
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(delay_s, self.feed, Tick())
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def observe(self, name: str, values: Mapping[str, Value], by: str) -> None:
+        """Take in discovered values (None: it can no longer be told); raises `KedgeError` for values
+        that their variables do not allow."""
+        node = self.nodes.get(name)
+        if node is None:
+            return
+        symbols: dict[str, str] = {}
+        for key, value in values.items():
+            checked = self._checked(name, key, value)
+            node.discovered[key] = Observation(checked, self.clock.wall(), by)
+            if self.graph.variables[key].planned:
+                symbols[key] = self._symbol(node, key)
+        if symbols:
+            self.feed(Observed(name, symbols, by))
+        self.journal.publish("node", {"node": name})
+
+    def _checked(self, node: str, key: str, value: Value) -> Value:
+        variable = self.graph.variables.get(key)
+        if variable is None:
+            raise KedgeError("observe.unknown", f"nobody declared a variable {key!r}", where=node)
+        if value is None:
+            return None
+        try:
+            return variable.kind.check(value)
+        except ValueProblem as problem:
+            raise KedgeError(
+                "observe.invalid", f"{key}: {problem.what}", where=node,
+                why=f"valid: {problem.valid}",
+            ) from None  # fmt: skip
+
+    def _symbol(self, node: NodeState, key: str) -> str:
+        value = node.seen(key)
+        if value is None:
+            return UNKNOWN
+        relation = self.graph.variables[key].relation
+        against = node.configured(relation.to) if relation is not None else None
+        return self.graph.symbol(key, value, against)
+
+    def forget_reports(self, name: str, by: str, *, why: str) -> None:
+        """All that ``by`` has told of a node can no longer be relied on."""
+        node = self.nodes.get(name)
+        if node is None:
+            return
+        told = {key: None for key, seen in node.discovered.items() if seen.by == by}
+        self.journal.write(name, "silent", by, cause=why)
+        self.observe(name, told, by)
+
+    def refine(self, name: str, variable: str, value: Value) -> None:
+        """A configured value now stands for something more exact; hold relations against it."""
+        node = self.nodes.get(name)
+        if node is None or node.refined.get(variable) == value:
+            return
+        node.refined[variable] = value
+        self._relate(node, [variable])
+
+    def _relate(self, node: NodeState, changed: Iterable[str]) -> None:
+        symbols: dict[str, str] = {}
+        for variable in changed:
+            for key in self._related.get(variable, ()):
+                if key in node.discovered:
+                    symbols[key] = self._symbol(node, key)
+        if symbols:
+            self.feed(Observed(node.name, symbols, "configured"))
+
+    def configure(self, site: Site) -> None:
+        """Take a whole site: nodes that appear, change or go."""
+        self.site = site
+        for name in [name for name in self.nodes if name not in site.nodes]:
+            del self.nodes[name]
+            self.feed(NodeRemoved(name))
+            self.carrier.forget(name)
+        for name, configuration in site.nodes.items():
+            self._configure_node(name, configuration)
+
+    def _configure_node(self, name: str, configuration: Configuration) -> None:
+        node = self.nodes.get(name)
+        if node is None:
+            node = self.nodes[name] = NodeState(configuration, self.graph.variables)
+            self._tell_configured(node)
+            return
+        changed = node.reconfigure(configuration)
+        void = {key for variable in changed for key in self._related.get(variable, ())}
+        for key in void & self._asked:
+            node.discovered.pop(key, None)
+        self._tell_configured(node)
+        if void & self._asked:
+            self.feed(
+                Observed(name, dict.fromkeys(sorted(void & self._asked), UNKNOWN), "configured")
+            )
+        self._relate(node, changed)
+        self.journal.publish("node", {"node": name})
+
+    def _tell_configured(self, node: NodeState) -> None:
+        configuration = node.configuration
+        self.feed(
+            NodeConfigured(
+                node.name,
+                goals=self.graph.goals(node.goals_from()),
+                hold=configuration.hold,
+                group=configuration.group,
+                hardware_class=str(node.configured("boot.arch") or ""),
+                limits={
+                    budget: pool
+                    for budget, pools in (self.site.budgets if self.site else {}).items()
+                    for pool in [_pool(configuration, pools)]
+                    if pool
+                },
+            )
+        )
+
+
+def _pool(configuration: Configuration, pools: Mapping[str, int]) -> str:
+    """The pool of a budget that a node draws from: by rack, by group, or the cluster's only one."""
+    for kind in pools:
+        if kind == "cluster":
+            return "cluster"
+        if kind == "group":
+            return f"group {configuration.group}"
+        if kind in configuration.attributes:
+            return f"{kind} {configuration.attributes[kind]}"
+    return ""

@@ -1,0 +1,145 @@
+"""What people want, from texts to configured state: load, diff, apply, set, hold, in transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from kedge.core.graph import Graph
+from kedge.core.kinds import Value, ValueProblem
+from kedge.lib.errors import KedgeError
+from kedge.lib.nodeset import fold
+from kedge.master.clock import Clock
+from kedge.master.head import Head
+from kedge.master.journal import Journal
+from kedge.site.diff import Change, diff
+from kedge.site.load import load
+from kedge.site.model import Site
+from kedge.site.overrides import with_overrides
+from kedge.stores.port import Intent, Store
+
+
+class Wishes:
+    """The committed intent and the site that follows from it."""
+
+    def __init__(
+        self, store: Store, graph: Graph, clock: Clock, journal: Journal, head: Head
+    ) -> None:
+        self._store = store
+        self._graph = graph
+        self._clock = clock
+        self._journal = journal
+        self._head = head
+        self.intent = store.intent()
+
+    def start(self) -> Site | None:
+        """The site as it was last committed (None: none was ever)."""
+        return self._resolve(self.intent) if self.intent.files else None
+
+    def _resolve(self, intent: Intent) -> Site:
+        site = load(intent.files, self._graph.variables)
+        return with_overrides(site, intent.overrides, intent.holds, self._graph.variables)
+
+    def diff(self, files: Mapping[str, str]) -> tuple[Site, list[Change]]:
+        """What applying ``files`` would change; raises `KedgeErrors` for bad input."""
+        wanted = self._resolve(replace(self.intent, files=dict(files)))
+        return wanted, diff(self._head.site, wanted)
+
+    def apply(
+        self, files: Mapping[str, str], by: str, expected_revision: int | None = None
+    ) -> list[Change]:
+        """Commit ``files`` as the site, whole or not at all."""
+        _, changes = self.diff(files)
+        if expected_revision is None:
+            expected_revision = self.intent.revision
+        intent = replace(self._pruned(files), files=dict(files))
+        self._commit(intent, by, f"apply: {len(changes)} changes", expected_revision)
+        return changes
+
+    def _pruned(self, files: Mapping[str, str]) -> Intent:
+        """Overrides and holds of nodes that ``files`` no longer name are dropped."""
+        names = load(files, self._graph.variables).nodes
+        return replace(
+            self.intent,
+            overrides={n: o for n, o in self.intent.overrides.items() if n in names},
+            holds={n: h for n, h in self.intent.holds.items() if n in names},
+        )
+
+    def set_values(self, nodes: Iterable[str], values: Mapping[str, Value], by: str) -> None:
+        """Set values on nodes by command (None: go back to what the site's files say)."""
+        names = self._known(nodes)
+        checked = {key: self._checked(key, value) for key, value in values.items()}
+        overrides: dict[str, dict[str, Any]] = {
+            node: dict(entries) for node, entries in self.intent.overrides.items()
+        }
+        for node in names:
+            entries = overrides.setdefault(node, {})
+            for key, value in checked.items():
+                if value is None:
+                    entries.pop(key, None)
+                else:
+                    entries[key] = {"value": value, "by": by, "at": self._stamp()}
+            if not entries:
+                del overrides[node]
+        what = ", ".join(f"{key}={value}" for key, value in checked.items())
+        self._commit(replace(self.intent, overrides=overrides), by, f"set {fold(names)} {what}")
+
+    def hold(self, nodes: Iterable[str], reason: str, by: str) -> None:
+        """Leave nodes alone, for a reason."""
+        names = self._known(nodes)
+        if not reason.strip():
+            raise KedgeError(
+                "hold.reason", "a hold needs a reason", next_step="Say it with --reason"
+            )
+        entry = {"reason": reason, "by": by, "at": self._stamp()}
+        holds = {**self.intent.holds, **dict.fromkeys(names, entry)}
+        self._commit(replace(self.intent, holds=holds), by, f"hold {fold(names)}: {reason}")
+
+    def release(self, nodes: Iterable[str], by: str) -> list[str]:
+        """End holds put by command; returns the nodes that the site's own files still hold."""
+        names = self._known(nodes)
+        holds = {node: hold for node, hold in self.intent.holds.items() if node not in set(names)}
+        self._commit(replace(self.intent, holds=holds), by, f"release {fold(names)}")
+        return [name for name in names if self._head.nodes[name].configuration.hold]
+
+    def _commit(
+        self, intent: Intent, by: str, what: str, expected_revision: int | None = None
+    ) -> None:
+        site = self._resolve(intent)
+        expected = self.intent.revision if expected_revision is None else expected_revision
+        self.intent = self._store.commit(intent, expected)
+        self._journal.write("", "intent", f"revision {self.intent.revision}", after=what, cause=by)
+        self._head.configure(site)
+
+    def _known(self, nodes: Iterable[str]) -> list[str]:
+        names = list(nodes)
+        unknown = [name for name in names if name not in self._head.nodes]
+        if unknown:
+            raise KedgeError(
+                "node.unknown",
+                f"no such node: {fold(unknown)}",
+                next_step=f"Known nodes: {fold(self._head.nodes) or 'none; kedge apply first'}",
+            )
+        return names
+
+    def _checked(self, key: str, value: Value) -> Value:
+        variable = self._graph.variables.get(key)
+        if variable is None or not variable.configured:
+            valid = ", ".join(sorted(n for n, v in self._graph.variables.items() if v.configured))
+            raise KedgeError(
+                "set.unknown", f"{key!r} cannot be configured", next_step=f"Valid: {valid}"
+            )
+        if value is None:
+            return None
+        try:
+            return variable.kind.check(value)
+        except ValueProblem as problem:
+            raise KedgeError(
+                "set.invalid", f"{key}: {problem.what}", next_step=f"Valid: {problem.valid}"
+            ) from None
+
+    def _stamp(self) -> str:
+        at = datetime.fromtimestamp(self._clock.wall(), UTC)
+        return at.isoformat(timespec="seconds")

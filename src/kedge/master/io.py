@@ -1,0 +1,143 @@
+"""The master's side of `kedge.modules.port.Io`: the door through which modules reach the world."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kedge.core.events import EndStep
+from kedge.core.kinds import Value
+from kedge.lib.errors import KedgeError
+from kedge.master.carrier import StepCarrier, current_step
+from kedge.master.head import Head
+from kedge.master.lanes import Lanes
+from kedge.master.link import Link
+from kedge.master.nodes import NodeState
+from kedge.master.permits import BootPermit, Permits
+from kedge.master.secrets import Secrets
+from kedge.master.settings import Settings
+from kedge.master.supervisor import Supervisor
+from kedge.site.model import Cluster, Site
+
+T = TypeVar("T")
+
+MAX_STRANGERS = 1000
+
+
+class MasterIo:
+    """Every method as `kedge.modules.port.Io` describes it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        head: Head,
+        link: Link,
+        permits: Permits,
+        secrets: Secrets,
+        lanes: Lanes,
+        supervisor: Supervisor,
+    ) -> None:
+        self._settings = settings
+        self._head = head
+        self._link = link
+        self._permits = permits
+        self._secrets = secrets
+        self._lanes = lanes
+        self._supervisor = supervisor
+        self.strangers: OrderedDict[str, dict[str, Value]] = OrderedDict()
+        self._booting: dict[str, str] = {}
+        self.carrier = StepCarrier(head, self, self._step_ended)
+        head.carrier = self.carrier
+
+    @property
+    def site(self) -> Site:
+        return self._head.site or Site(Cluster(""))
+
+    @property
+    def state_dir(self) -> Path:
+        return self._settings.state_dir
+
+    def settings(self, module: str) -> Mapping[str, Value]:
+        sections = self._settings.sections
+        if module in sections:
+            return sections[module]
+        section = sections.get("modules", {}).get(module)
+        return section if isinstance(section, dict) else {}
+
+    def now(self) -> float:
+        return self._head.clock.wall()
+
+    def node(self, name: str) -> NodeState | None:
+        return self._head.nodes.get(name)
+
+    def nodes(self) -> Mapping[str, NodeState]:
+        return self._head.nodes
+
+    def observe(self, node: str, values: Mapping[str, Value], *, by: str = "") -> None:
+        self._head.observe(node, values, by)
+
+    def refine(self, node: str, variable: str, value: Value) -> None:
+        self._head.refine(node, variable, value)
+
+    def observe_stranger(self, mac: str, facts: Mapping[str, Value]) -> None:
+        if mac not in self.strangers:
+            self._head.journal.write("", "stranger", mac, cause="a machine that is in no file")
+        seen = self.strangers.setdefault(mac, {"first_seen": self.now()})
+        seen.update(facts)
+        seen["last_seen"] = self.now()
+        self.strangers.move_to_end(mac)
+        while len(self.strangers) > MAX_STRANGERS:
+            self.strangers.popitem(last=False)
+
+    def secret(self, name: str) -> Mapping[str, str]:
+        return self._secrets.named(name)
+
+    async def blocking(self, lane: str, call: Callable[..., T], *args: Any, timeout_s: float) -> T:
+        return await self._lanes.call(lane, call, *args, timeout_s=timeout_s)
+
+    def order(self, node: str, mutation: str, args: Mapping[str, Value]) -> None:
+        step_id = current_step.get()
+        if not step_id:
+            raise KedgeError("order.no_step", f"no step of {mutation} runs", where=node)
+        self._link.put(node, f"order/{mutation}", encode({"id": step_id, "args": dict(args)}))
+
+    def grant_boot(self, node: str) -> None:
+        permit = self._permits.grant(node)
+        self._link.admit(permit)
+        self._booting[node] = current_step.get()
+
+    def take_permit(self, node: str) -> BootPermit | None:
+        return self._permits.take(node)
+
+    def revoke_boot(self, node: str) -> None:
+        self._permits.end(node)
+        self._link.revoke(node)
+
+    def _step_ended(self, node: str, effect: EndStep) -> None:
+        """Withdraw what the step had put into the world: its order, the permit it granted."""
+        if self._head.graph.mutations[effect.mutation].where == "node":
+            self._link.put(node, f"order/{effect.mutation}", None)
+        if self._booting.get(node) == effect.step_id:
+            del self._booting[node]
+            if effect.outcome != "done":
+                self.revoke_boot(node)
+
+    def put_record(self, node: str, name: str, value: Value) -> None:
+        self._link.put(node, name, None if value is None else encode(value))
+
+    def event(self, node: str, what: str, subject: str, cause: str) -> None:
+        self._head.journal.write(node, what, subject, cause=cause)
+
+    def publish(self, topic: str, message: Mapping[str, Value]) -> None:
+        self._head.journal.publish(topic, message)
+
+    def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._supervisor.spawn(name, work)
+
+
+def encode(value: Value) -> bytes:
+    """A value as it travels in a record: compact JSON."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()

@@ -1,0 +1,156 @@
+"""The parent's socket: datagrams between the agents and the pure protocol of `kedge.sync`."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import secrets
+import socket
+from collections.abc import Callable
+
+from kedge.lib.errors import KedgeError
+from kedge.master.clock import Clock
+from kedge.master.permits import BootPermit
+from kedge.master.settings import Settings
+from kedge.stores.port import Store
+from kedge.sync.events import Joined, ParentEvent
+from kedge.sync.parent import Parent
+from kedge.sync.wire import Epoch
+
+KIND = "node_key"
+RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024
+PERMIT_LASTS_S = 600.0
+
+
+class Link(asyncio.DatagramProtocol):
+    """Owns the UDP socket and the timer of one `Parent`; tells events to ``told``."""
+
+    def __init__(
+        self, settings: Settings, store: Store, clock: Clock, told: Callable[[ParentEvent], None]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._told = told
+        self._transport: asyncio.DatagramTransport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._flush_due = False
+        self._records: dict[str, dict[str, bytes]] = {}
+        self.parent = Parent(
+            random_bytes=secrets.token_bytes,
+            chance=random.SystemRandom(),
+            heartbeat_s=settings.heartbeat_s,
+        )
+        for node, record in store.records(KIND).items():
+            epoch = Epoch(record["term"], record["counter"])
+            self.parent.know(node, epoch, base64.b64decode(record["key"]), clock.now())
+
+    async def open(self) -> None:
+        """Bind the socket; raises `KedgeError` when the port is taken."""
+        address, port = self._settings.sync_address, self._settings.sync_port
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.bind((address, port))
+        except OSError as error:
+            sock.close()
+            raise KedgeError(
+                "sync.port", f"cannot listen on UDP {address}:{port}", why=str(error),
+                next_step=f"See who has it with: ss -ulpn 'sport = :{port}'",
+            ) from error  # fmt: skip
+        grow_receive_buffer(sock)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.create_datagram_endpoint(lambda: self, sock=sock)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
+        self._flush()
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.parent.receive_datagram(data, addr[:2], self._clock.now())
+        self._soon()
+
+    def error_received(self, exc: Exception) -> None:
+        """An earlier datagram met a closed port: silence tells the same, later."""
+
+    def put(self, node: str, name: str, value: bytes | None) -> None:
+        """Set (None: remove) an entry of the configured record of ``node``."""
+        record = self._records.setdefault(node, {})
+        if value is None:
+            record.pop(name, None)
+        else:
+            record[name] = value
+        self.parent.set_configured(node, record)
+        self._soon()
+
+    def admit(self, permit: BootPermit) -> None:
+        """Let the node of a permit join, once."""
+        now = self._clock.now()
+        epoch = Epoch(permit.term, permit.counter)
+        self.parent.admit(permit.node, epoch, permit.token, now + PERMIT_LASTS_S)
+
+    def revoke(self, node: str) -> None:
+        """The token of the node's permit is worth nothing from now on."""
+        self.parent.revoke(node)
+
+    def forget(self, node: str) -> None:
+        """The site no longer knows the node: nor does the link."""
+        self._records.pop(node, None)
+        self.parent.forget(node)
+        self._store.put(KIND, node, None)
+
+    def _soon(self) -> None:
+        if not self._flush_due and self._transport is not None:
+            self._flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        while (event := self.parent.next_event()) is not None:
+            if isinstance(event, Joined):
+                self._keep_key(event)
+            self._told(event)
+        if self._transport is None:
+            return
+        for data, address in self.parent.datagrams_to_send(self._clock.now()):
+            self._transport.sendto(data, address)
+        self._set_timer()
+
+    def _keep_key(self, event: Joined) -> None:
+        record = {
+            "term": event.epoch.term,
+            "counter": event.epoch.counter,
+            "key": base64.b64encode(event.node_key).decode(),
+        }
+        self._store.put(KIND, event.node, record)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self.parent.next_timeout()
+        if due is not None:
+            delay_s = max(0.0, due - self._clock.now())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+
+def grow_receive_buffer(sock: socket.socket) -> int:
+    """Ask for a buffer that survives every node speaking at once; returns what the kernel gave."""
+    for option in (33, socket.SO_RCVBUF):  # 33: SO_RCVBUFFORCE, which needs CAP_NET_ADMIN
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER_BYTES)
+            break
+        except OSError:
+            continue
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)

@@ -1,0 +1,85 @@
+"""What agents report, checked: from the bytes of a record to observations and answers to orders.
+
+An agent runs on a machine whose users may be hostile, so everything here is bounded and refused
+when it does not fit; a refused entry harms none of the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from kedge.core.events import StepFailed
+from kedge.core.kinds import Value
+from kedge.lib.errors import KedgeError
+from kedge.master.head import Head
+
+BY = "agent"
+MAX_ENTRY_BYTES = 65_536
+MAX_DEPTH = 8
+MAX_FACTS = 64
+
+
+def take_in(head: Head, name: str, changes: Mapping[str, bytes | None]) -> None:
+    """Apply a report of node ``name``: variables that listen to agents, facts, answers to orders."""
+    node = head.nodes.get(name)
+    if node is None:
+        return
+    observed: dict[str, Value] = {}
+    answers: list[tuple[str, Value]] = []
+    for entry, raw in changes.items():
+        value = decoded(raw)
+        if entry.startswith("order/"):
+            answers.append((entry.removeprefix("order/"), value))
+        elif entry in head.graph.variables and _listened(head, entry):
+            observed[entry] = value
+        elif value is None:
+            node.facts.pop(entry, None)
+        elif len(node.facts) < MAX_FACTS or entry in node.facts:
+            node.facts[entry] = value
+    try:
+        head.observe(name, observed, BY)
+    except KedgeError as error:
+        head.journal.write(name, "refused", error.code, cause=str(error))
+    for mutation, answer in answers:
+        _answered(head, name, mutation, answer)
+
+
+def _listened(head: Head, variable: str) -> bool:
+    """Whether agents may report a variable: only those for which some discovery listens."""
+    return any(
+        discovery.handler is None and variable in discovery.variables
+        for discovery in head.graph.discoveries.values()
+    )
+
+
+def _answered(head: Head, node: str, mutation: str, answer: Value) -> None:
+    if not isinstance(answer, dict) or answer.get("status") != "failed":
+        return
+    error = answer.get("error")
+    told = error if isinstance(error, dict) else {}
+    what = str(told.get("what") or "the node could not carry out the order")[:500]
+    why = str(told.get("why") or "")[:500]
+    head.feed(StepFailed(node, str(answer.get("id")), f"{what} ({why})" if why else what))
+
+
+def decoded(raw: bytes | None) -> Value:
+    """The value in an entry; None for what is too large, too deep or not JSON."""
+    if raw is None or len(raw) > MAX_ENTRY_BYTES:
+        return None
+    try:
+        value = cast("Value", json.loads(raw))
+    except (ValueError, RecursionError):
+        return None
+    return value if _depth_ok(value, MAX_DEPTH) else None
+
+
+def _depth_ok(value: Value, left: int) -> bool:
+    if left == 0:
+        return False
+    if isinstance(value, dict):
+        return all(_depth_ok(item, left - 1) for item in value.values())
+    if isinstance(value, list):
+        return all(_depth_ok(item, left - 1) for item in value)
+    return True
