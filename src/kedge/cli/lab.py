@@ -1,0 +1,208 @@
+"""``kedge lab``: a test cluster of virtual bare metal on this machine."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kedge.lab.faults import KINDS
+from kedge.lib.errors import KedgeError
+
+DEFAULT_FILE = Path("examples/01-lab/lab.yaml")
+
+
+def _reported(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Show a `KedgeError` as one clear line (JSON with -o json) and end with status 1."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except KedgeError as error:
+            if options.get("output") == "json":
+                click.echo(json.dumps({"error": error.as_dict()}))
+            else:
+                click.echo(f"kedge lab: {error}", err=True)
+            sys.exit(1)
+
+    return wrapped
+
+
+_lab_option = click.option("--lab", "name", metavar="NAME", help="Which lab, when several are up.")
+_output_option = click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+
+
+def _node_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    from kedge.lab.lab import Lab
+
+    try:
+        lab = Lab.running(context.params.get("name"))
+    except (KedgeError, OSError):
+        return []
+    return [m.name for m in lab.description.machines if m.name.startswith(incomplete)]
+
+
+@click.group(name="lab")
+def group() -> None:
+    """Run a test cluster of virtual machines with real BMCs on this machine (needs root)."""
+
+
+@group.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=DEFAULT_FILE)
+@_output_option
+@_reported
+def up(file: Path, output: str) -> None:
+    """Start the lab that FILE describes: networks, registry, BMCs; its machines stay off."""
+    from kedge.lab.lab import Lab
+
+    lab = Lab.from_file(file)
+    lab.up(lambda text: click.echo(f"  {text}", err=True))
+    if output == "json":
+        click.echo(json.dumps(lab.status()))
+    else:
+        click.echo(f"The lab {lab.name} is up: {len(lab.description.machines)} machines.")
+        click.echo(f"Credentials for a site: {lab.paths.secrets}")
+        click.echo(f"The registry's CA: {lab.paths.registry_ca}")
+        click.echo("Next: kedge lab status, kedge lab exec -- kedge serve")
+
+
+@group.command()
+@_lab_option
+@_output_option
+@_reported
+def down(name: str | None, output: str) -> None:
+    """End everything of the lab, and what was started with kedge lab exec; leave nothing."""
+    from kedge.lab.lab import Lab
+
+    try:
+        lab = Lab.running(name)
+    except KedgeError as error:
+        if error.code == "lab.which":
+            raise
+        ended = _end_remains(name)
+        click.echo(
+            json.dumps({"down": ended}) if output == "json" else f"{ended or 'no lab'} is down"
+        )
+        return
+    lab.down(lambda text: click.echo(f"  {text}", err=True))
+    click.echo(json.dumps({"down": lab.name}) if output == "json" else f"{lab.name} is down")
+
+
+def _end_remains(name: str | None) -> str | None:
+    """End a lab whose records were lost, by its name alone."""
+    from kedge.lab.description import Description
+    from kedge.lab.lab import Lab
+
+    if name is not None:
+        Lab(Description(name=name, machines=())).down()
+    return name
+
+
+@group.command()
+@_lab_option
+@_output_option
+@_reported
+def status(name: str | None, output: str) -> None:
+    """Show each machine: power, BMC, process, memory, uptime and the faults put on it."""
+    from kedge.lab.lab import Lab
+
+    seen = Lab.running(name).status()
+    if output == "json":
+        click.echo(json.dumps(seen))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("machine", "arch", "firmware", "power", "bmc", "pid", "memory", "uptime"):
+        table.add_column(title)
+    table.add_column("faults")
+    for machine in seen["machines"]:
+        bmc = machine["bmc"]
+        on = machine["power"] == "on"
+        table.add_row(
+            machine["name"],
+            machine["arch"],
+            machine["firmware"],
+            machine["power"],
+            f"{bmc['protocol']} {bmc['address']} {bmc['state']}" if bmc else "none",
+            str(machine["pid"]) if on else "",
+            f"{machine['memory_bytes'] >> 20} MB" if on else "",
+            f"{machine['uptime_s']:.0f} s" if on else "",
+            ", ".join(machine["faults"]),
+        )
+    Console(highlight=False).print(table)
+    if seen["daemon"] is None:
+        click.echo("The lab's daemon is not running, so its BMCs are dead: kedge lab up", err=True)
+
+
+@group.command()
+@click.argument("node", shell_complete=_node_names)
+@click.option("-f", "--follow", is_flag=True, help="Go on as the machine writes more.")
+@_lab_option
+@_reported
+def console(node: str, follow: bool, name: str | None) -> None:
+    """Print what NODE wrote to its serial console."""
+    from kedge.lab.lab import Lab
+
+    path = Lab.running(name).console_path(node)
+    position = 0
+    try:
+        while True:
+            if path.exists():
+                if path.stat().st_size < position:
+                    position = 0
+                with path.open("rb") as file:
+                    file.seek(position)
+                    sys.stdout.buffer.write(file.read())
+                    position = file.tell()
+                sys.stdout.flush()
+            if not follow:
+                return
+            time.sleep(0.2)
+    except KeyboardInterrupt:
+        return
+
+
+@group.command(context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@_lab_option
+@_reported
+def exec(command: tuple[str, ...], name: str | None) -> None:
+    """Run COMMAND inside the lab's network namespace: kedge lab exec -- ping 10.78.0.11."""
+    from kedge.lab.inside import become
+    from kedge.lab.lab import Lab
+
+    lab = Lab.running(name)
+    os.environ.update(lab.exec_mark())
+    try:
+        become(lab.namespace, list(command))
+    except OSError as error:
+        raise KedgeError(
+            "lab.exec", f"cannot run {command[0]}", why=error.strerror or str(error)
+        ) from error
+
+
+@group.command()
+@click.argument("node", shell_complete=_node_names)
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("value", required=False)
+@_lab_option
+@_reported
+def fault(node: str, kind: str, value: str | None, name: str | None) -> None:
+    """Break NODE: kill its process, hang its BMC, drop 20 (percent), slow 2mbit; or clear."""
+    from kedge.lab.lab import Lab
+
+    Lab.running(name).fault(node, kind, value)
+    faults = next(m["faults"] for m in Lab.running(name).status()["machines"] if m["name"] == node)
+    click.echo(f"{node}: {', '.join(faults) or ('killed' if kind == 'kill' else 'no faults')}")
