@@ -17,6 +17,10 @@ Service = Callable[[Any], Awaitable[None]]
 """``async def serve(io)`` with `kedge.modules.port.Io`."""
 
 
+Action = Callable[[Any, Mapping[str, Value]], Awaitable[Value]]
+"""``async def act(io, args)``: a request that concerns no single node; returns what to show."""
+
+
 def _name(variable: Variable | str) -> str:
     return variable if isinstance(variable, str) else variable.name
 
@@ -45,6 +49,7 @@ class Module:
         self.mutations: list[Mutation] = []
         self.protections: list[Protection] = []
         self.services: list[Service] = []
+        self.actions: dict[str, Action] = {}
 
     def variable(
         self,
@@ -206,3 +211,13 @@ class Module:
         """Decorate ``async def serve(io)``: work that lasts as long as the master, supervised by it."""
         self.services.append(run)
         return run
+
+    def action(self, name: str) -> Callable[[Action], Action]:
+        """Decorate ``async def act(io, args)``: a verb of the module's own (``image import``), which
+        the API offers to people. It must check its ``args``."""
+
+        def declare(act: Action) -> Action:
+            self.actions[name] = act
+            return act
+
+        return declare

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from kedge.core.engine import Engine
@@ -49,6 +49,8 @@ class Head:
     """Owns the engine and the nodes. Not thread-safe: it lives in the event loop."""
 
     carrier: Carrier
+    configured: Callable[[NodeState], None]
+    """Hears of every node that was configured anew."""
 
     def __init__(self, graph: Graph, engine: Engine, clock: Clock, journal: Journal) -> None:
         self.graph = graph
@@ -196,6 +198,7 @@ class Head:
         if node is None:
             node = self.nodes[name] = NodeState(configuration, self.graph.variables)
             self._tell_configured(node)
+            self.configured(node)
             return
         changed = node.reconfigure(configuration)
         void = {key for variable in changed for key in self._related.get(variable, ())}
@@ -207,6 +210,7 @@ class Head:
                 Observed(name, dict.fromkeys(sorted(void & self._asked), UNKNOWN), "configured")
             )
         self._relate(node, changed)
+        self.configured(node)
         self.journal.publish("node", {"node": name})
 
     def _tell_configured(self, node: NodeState) -> None:

@@ -1,0 +1,237 @@
+"""Everything that people and programs may ask of a running master, in plain JSON-able values.
+
+The API is a thin skin over this class, and nothing goes behind its back: an operation changes
+configured state, or hands the engine a one-time request.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from kedge import __version__
+from kedge.core.condition import Condition
+from kedge.core.draw import draw
+from kedge.core.events import Requested, Retried
+from kedge.core.explain import explain
+from kedge.core.kinds import Value
+from kedge.lib.errors import KedgeError
+from kedge.lib.nodeset import expand, fold
+from kedge.master.head import Head
+from kedge.master.intent import Wishes
+from kedge.master.io import MasterIo
+from kedge.master.journal import Journal, event_row
+from kedge.master.nodes import NodeState
+from kedge.master.supervisor import Supervisor
+from kedge.site.diff import folded
+from kedge.stores.port import Store
+
+Json = dict[str, Any]
+
+
+class Operations:
+    """One method for each verb. Nodesets are texts; all errors are `KedgeError`."""
+
+    def __init__(
+        self,
+        head: Head,
+        wishes: Wishes,
+        io: MasterIo,
+        store: Store,
+        journal: Journal,
+        supervisor: Supervisor,
+    ) -> None:
+        self._head = head
+        self._wishes = wishes
+        self._io = io
+        self._store = store
+        self._supervisor = supervisor
+        self.journal = journal
+        self._started = head.clock.wall()
+
+    # looking
+
+    def about(self) -> Json:
+        """The master itself: version, cluster, what of it is degraded."""
+        site = self._head.site
+        return {
+            "version": __version__,
+            "cluster": site.cluster.name if site else "",
+            "revision": self._wishes.intent.revision,
+            "nodes": len(self._head.nodes),
+            "started": self._started,
+            "degraded": dict(self._supervisor.failing),
+            "strangers": len(self._io.strangers),
+        }
+
+    def status(self, nodes: str = "") -> list[Json]:
+        """One row a node: which state, since when, why, and what is next."""
+        return [self._row(self._head.nodes[name]) for name in self._chosen(nodes)]
+
+    def node(self, name: str) -> Json:
+        """All that is known of one node, with the origin of every configured value."""
+        (known,) = self._chosen(name, exactly_one=True)
+        node = self._head.nodes[known]
+        origins = self._head.site.origins.get(known, {}) if self._head.site else {}
+        variables = self._head.graph.variables
+        configured: Json = {}
+        for key in sorted(variables):
+            value = node.configured(key) if variables[key].configured else None
+            if value is not None:
+                shown = "(secret)" if variables[key].secret else value
+                origin = str(origins[key]) if key in origins else "default"
+                configured[key] = {"value": shown, "origin": origin}
+        return {
+            **self._row(node),
+            "group": node.configuration.group,
+            "profiles": list(node.configuration.profiles),
+            "addresses": dict(node.configuration.addresses),
+            "macs": dict(node.configuration.macs),
+            "attributes": dict(node.configuration.attributes),
+            "configured": configured,
+            "discovered": {
+                key: {"value": seen.value, "at": seen.at, "by": seen.by}
+                for key, seen in sorted(node.discovered.items())
+            },
+            "facts": dict(node.facts),
+        }
+
+    def strangers(self) -> list[Json]:
+        """Machines that were seen on the network and are in no file."""
+        return [{"mac": mac, **facts} for mac, facts in self._io.strangers.items()]
+
+    def plan(self, nodes: str) -> list[Json]:
+        """For each node the path to what is configured, or what blocks it."""
+        return [
+            explain(self._head.engine, name, self._head.clock.now())
+            for name in self._chosen(nodes)
+        ]
+
+    def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
+        """The mutation graph as text (``dot`` or ``mermaid``), with a node's position in it."""
+        condition = None
+        if node:
+            (name,) = self._chosen(node, exactly_one=True)
+            condition = self._head.engine.condition(name)
+        return draw(self._head.graph, style=style, module=module, condition=condition)
+
+    def variables(self) -> list[Json]:
+        """All declared variables, for help and completion."""
+        return [
+            {
+                "name": variable.name,
+                "configured": variable.configured,
+                "valid": variable.kind.describe(),
+                "summary": variable.summary,
+            }
+            for _, variable in sorted(self._head.graph.variables.items())
+        ]
+
+    def events(self, nodes: str = "", after: int = 0, limit: int = 100) -> list[Json]:
+        """The append-only log."""
+        self.journal.flush()
+        names = expand(nodes) if nodes else []
+        limit = max(1, min(limit, 10_000))
+        found = self._store.events(nodes=names, after=after, limit=limit)
+        return [event_row(event) for event in found]
+
+    # wanting
+
+    def diff(self, files: Mapping[str, str]) -> list[Json]:
+        """What applying these files would change, equal changes of many nodes folded."""
+        _, changes = self._wishes.diff(files)
+        return folded(changes)
+
+    def apply(self, files: Mapping[str, str], by: str, revision: int | None = None) -> list[Json]:
+        """Make these files the site, whole or not at all."""
+        return folded(self._wishes.apply(files, by, revision))
+
+    def set_values(self, nodes: str, values: Mapping[str, Value], by: str) -> Json:
+        """Set configured values on nodes (None takes one back)."""
+        names = self._chosen(nodes, at_least_one=True)
+        self._wishes.set_values(names, values, by)
+        return {"nodes": fold(names), "revision": self._wishes.intent.revision}
+
+    def hold(self, nodes: str, reason: str, by: str) -> Json:
+        """Leave nodes alone until they are released."""
+        names = self._chosen(nodes, at_least_one=True)
+        self._wishes.hold(names, reason, by)
+        return {"nodes": fold(names)}
+
+    def release(self, nodes: str, by: str) -> Json:
+        """End holds put by command."""
+        names = self._chosen(nodes, at_least_one=True)
+        return {"nodes": fold(names), "still_held": fold(self._wishes.release(names, by))}
+
+    def retry(self, nodes: str, by: str) -> Json:
+        """Try quarantined nodes again."""
+        names = self._chosen(nodes, at_least_one=True)
+        for name in names:
+            self._head.feed(Retried(name, by))
+        return {"nodes": fold(names)}
+
+    def power(self, nodes: str, action: str, by: str) -> Json:
+        """``on`` and ``off`` set the configured state; ``cycle`` asks once to pass through off."""
+        names = self._chosen(nodes, at_least_one=True)
+        if action in ("on", "off"):
+            self._wishes.set_values(names, {"power.state": action}, by)
+            return {"nodes": fold(names), "action": action}
+        if action != "cycle":
+            raise KedgeError("power.action", f"{action!r}: valid are on, off, cycle")
+        request = f"cycle-{secrets.token_hex(4)}"
+        for name in names:
+            self._head.feed(Requested(name, {"power.state": "off"}, request, by))
+        return {"nodes": fold(names), "action": action, "request": request}
+
+    async def act(self, module: str, action: str, args: Mapping[str, Value], by: str) -> Value:
+        """A verb of a module's own (``image import``, ``boot layer0-build``), to its end."""
+        found = self._head.graph.modules.get(module)
+        if found is None or action not in found.actions:
+            valid = ", ".join(
+                f"{name} {verb}"
+                for name, known in sorted(self._head.graph.modules.items())
+                for verb in sorted(known.actions)
+            )
+            raise KedgeError(
+                "action.unknown", f"no action {module} {action}", next_step=f"Valid: {valid}"
+            )
+        self.journal.write("", "action", f"{module} {action}", cause=by)
+        return await found.actions[action](self._io, args)
+
+    # helping
+
+    def _chosen(
+        self, nodes: str, *, exactly_one: bool = False, at_least_one: bool = False
+    ) -> list[str]:
+        if not nodes and not exactly_one and not at_least_one:
+            return list(self._head.nodes)
+        names = expand(nodes)
+        unknown = [name for name in names if name not in self._head.nodes]
+        if unknown or not names or (exactly_one and len(names) != 1):
+            known = fold(self._head.nodes) or "none yet: kedge apply"
+            what = f"no such node: {fold(unknown)}" if unknown else f"{nodes!r} names no node"
+            if not unknown and names:
+                what = f"{nodes!r} names {len(names)} nodes, one is asked for"
+            raise KedgeError("node.unknown", what, next_step=f"Known nodes: {known}")
+        return names
+
+    def _row(self, node: NodeState) -> Json:
+        condition: Condition = self._head.engine.condition(node.name)
+        progress = node.facts.get("progress")
+        return {
+            "node": node.name,
+            "phase": condition.phase,
+            "since": self._head.clock.wall(condition.since),
+            "why": condition.why,
+            "next": condition.next,
+            "symbols": dict(condition.discovered),
+            "goals": dict(condition.goals),
+            "power": condition.discovered.get("power.state", "unknown"),
+            "stage": condition.discovered.get("boot.stage", "unknown"),
+            "image": node.seen("image.running"),
+            "step": condition.running[0].mutation if condition.running else "",
+            "progress": progress if isinstance(progress, dict) else None,
+            "hold": node.configuration.hold,
+            "failures": dict(condition.failures),
+        }

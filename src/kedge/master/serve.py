@@ -1,0 +1,108 @@
+"""Putting a master together from its parts, starting it, and stopping it in order."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import entry_points
+
+from kedge.core.engine import Engine
+from kedge.core.graph import Graph
+from kedge.core.module import Module
+from kedge.lib.errors import KedgeError
+from kedge.master.clock import Clock
+from kedge.master.head import Head
+from kedge.master.intent import Wishes
+from kedge.master.io import MasterIo
+from kedge.master.journal import Journal
+from kedge.master.lanes import Lanes
+from kedge.master.link import Link
+from kedge.master.neighbours import Neighbours
+from kedge.master.operations import Operations
+from kedge.master.records import send_records
+from kedge.master.permits import Permits, next_term
+from kedge.master.secrets import Secrets
+from kedge.master.settings import Settings
+from kedge.master.supervisor import Supervisor
+from kedge.stores.sqlite import SqliteStore
+
+ENTRY_POINTS = "kedge.modules"
+
+
+def installed_modules() -> list[Module]:
+    """All modules of the entry-point group, Kedge's own and third parties'."""
+    modules: list[Module] = []
+    for point in entry_points(group=ENTRY_POINTS):
+        found = point.load()
+        if not isinstance(found, Module):
+            raise KedgeError(
+                "module.invalid", f"{point.value} is not a kedge.core.module.Module",
+                where=f"entry point {point.name}",
+            )  # fmt: skip
+        modules.append(found)
+    return modules
+
+
+def prepare_state_dir(settings: Settings) -> None:
+    """Make the state directory, open to its owner only."""
+    for path in (settings.state_dir, settings.state_dir / "blobs" / "sha256"):
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o711)
+        except OSError as error:
+            raise KedgeError(
+                "state.directory", "cannot make the state directory", where=str(path),
+                why=str(error), next_step="kedge init, or set state_dir in the configuration",
+            ) from error  # fmt: skip
+    os.umask(0o077)
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, modules: Iterable[Module] | None = None
+) -> AsyncIterator[Operations]:
+    """A running master, for as long as the block lasts; raises `KedgeError` when it cannot start."""
+    prepare_state_dir(settings)
+    clock = Clock()
+    store = SqliteStore(settings.state_dir / "kedge.db")
+    lanes = Lanes()
+    try:
+        graph = Graph.of(installed_modules() if modules is None else list(modules))
+        term = next_term(store)
+        engine = Engine(graph, seed=secrets.randbits(32), start=term)
+        journal = Journal(store, clock)
+        head = Head(graph, engine, clock, journal)
+        supervisor = Supervisor(lambda name, why: journal.write("", "service", name, cause=why))
+        permits = Permits(store, term)
+        neighbours = Neighbours(head, permits)
+        link = Link(settings, store, clock, neighbours.told)
+        io = MasterIo(
+            settings, head, link, permits, Secrets(settings.state_dir / "secrets.yaml"),
+            lanes, supervisor,
+        )  # fmt: skip
+        wishes = Wishes(store, graph, clock, journal, head)
+        head.configured = partial(send_records, head, link)
+        for permit in permits.open.values():
+            link.admit(permit)
+        await link.open()
+        try:
+            journal.write("", "master", "start", cause=f"term {term}")
+            site = wishes.start()
+            if site is not None:
+                head.configure(site)
+            for module in graph.modules.values():
+                for number, service in enumerate(module.services):
+                    supervisor.spawn(f"{module.name}.{number}", partial(service, io))
+            yield Operations(head, wishes, io, store, journal, supervisor)
+        finally:
+            head.close()
+            await io.carrier.close()
+            await supervisor.close()
+            link.close()
+            journal.write("", "master", "stop")
+            journal.flush()
+    finally:
+        lanes.close()
+        store.close()
