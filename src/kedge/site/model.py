@@ -42,7 +42,10 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class FileTemplate:
-    """One host file (overlay): a Jinja2 template rendered per node in memory."""
+    """One host file (overlay): a Jinja2 template rendered per node in memory.
+
+    ``source`` is what errors call the template: its file in the site's folder, or ``file:line``.
+    """
 
     path: str
     template: str
@@ -50,6 +53,7 @@ class FileTemplate:
     uid: int = 0
     gid: int = 0
     origin: Origin = field(default_factory=lambda: Origin("site"))
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

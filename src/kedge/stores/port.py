@@ -19,9 +19,7 @@ class Intent:
 
     revision: int = 0
     files: Mapping[str, str] = field(default_factory=dict[str, str])
-    overrides: Mapping[str, Mapping[str, Any]] = field(
-        default_factory=dict[str, Mapping[str, Any]]
-    )
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     holds: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

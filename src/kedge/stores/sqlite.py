@@ -95,7 +95,9 @@ class SqliteStore:
             )
 
     def records(self, kind: str) -> dict[str, dict[str, Any]]:
-        rows = self._db.execute("SELECT key, value FROM record WHERE kind = ? ORDER BY key", (kind,))
+        rows = self._db.execute(
+            "SELECT key, value FROM record WHERE kind = ? ORDER BY key", (kind,)
+        )
         return {key: json.loads(value) for key, value in rows}
 
     def append(self, events: Iterable[LoggedEvent]) -> int:

@@ -6,6 +6,7 @@ head holds everything that a node of that reference needs, ``image.running`` wha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -19,10 +20,12 @@ from kedge.modules.image.access import registry_access
 from kedge.modules.image.importer import import_image
 from kedge.modules.image.once import Once
 from kedge.modules.image.pins import pin, pinned, read_pins
-from kedge.modules.image.store import ImageRecord, find_record, missing_blobs
+from kedge.modules.image.reference import parse_reference
+from kedge.modules.image.store import ImageRecord, find_record, missing_blobs, read_records
 from kedge.modules.port import Io, Node
 
 IMPORT_TIMEOUT_S = 1800.0
+ARCHES = ("x86_64", "aarch64")
 
 module = Module("image", summary="Bring OCI images from a registry to the nodes, by digest")
 
@@ -114,6 +117,57 @@ module.edge(
     summary="Fetch, verify and mount the image on the node and start its init",
     handler=activate,
 )
+
+
+@module.action("import")
+async def import_now(io: Io, args: Mapping[str, Value]) -> Value:
+    """Import ``{"reference", "arch"}`` again; nodes that want the reference move to what it is now."""
+    reference, arch = str(args.get("reference") or ""), str(args.get("arch") or ARCHES[0])
+    parse_reference(reference)
+    if arch not in ARCHES:
+        raise KedgeError(
+            "image.arch", f"{arch!r} is no architecture", next_step=f"Valid: {', '.join(ARCHES)}"
+        )
+    record = await _imports.run(
+        (io.state_dir, reference, arch), partial(bring, reference, arch, io)
+    )
+    for node in io.nodes().values():
+        if relation.reference_of(node.configured("image.wanted")) == reference:
+            await look(node, io)
+    return cast("Value", record.as_json())
+
+
+@module.action("list")
+async def list_images(io: Io, args: Mapping[str, Value]) -> Value:
+    """All imported images, and which references are pinned to them."""
+    pins = read_pins(io.state_dir)
+    return [
+        {
+            **record.as_json(),
+            "pinned": [name for name in sorted(pins) if pins[name] == record.digest],
+        }
+        for record in read_records(io.state_dir)
+    ]
+
+
+@module.action("show")
+async def show_image(io: Io, args: Mapping[str, Value]) -> Value:
+    """One image by ``{"image"}``: its digest, the start of it, or a reference."""
+    asked = str(args.get("image") or "")
+    pins = read_pins(io.state_dir)
+    digests = {digest for name, digest in pins.items() if name.partition(" ")[0] == asked}
+    found = [
+        record.as_json()
+        for record in read_records(io.state_dir)
+        if record.digest in digests
+        or (
+            len(asked) >= 6
+            and record.digest.removeprefix("sha256:").startswith(asked.removeprefix("sha256:"))
+        )
+    ]
+    if not found:
+        raise KedgeError("image.unknown", f"no image {asked!r}", next_step="kedge image list")
+    return found
 
 
 def held(node: Node, state_dir: Path) -> ImageRecord | None:

@@ -1,0 +1,139 @@
+"""Fetch blobs from the head by digest: nothing is used before its digest was checked.
+
+A lost connection is resumed where it broke; a file that does not match is thrown away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import time
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kedge.lib.errors import KedgeError
+
+_PIECE_BYTES = 1 << 18
+_CONNECT_TIMEOUT_S = 20
+_CORRUPT_TRIES = 2
+_PAUSE_MAX_S = 10.0
+
+Arrived = Callable[[int], None]
+"""Told how many bytes of the blob are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A blob to fetch: its digest (``sha256:<hex>``) and its exact size."""
+
+    digest: str
+    size_bytes: int
+
+
+def fetch(url: str, wanted: Wanted, target: Path, arrived: Arrived, *, give_up_s: float) -> None:
+    """Bring the blob to ``target``; keeps trying until ``give_up_s`` pass without a new byte.
+
+    Raises `KedgeError`; then ``target`` does not exist.
+    """
+    if target.exists():
+        if _digest(target) == wanted.digest:
+            arrived(wanted.size_bytes)
+            return
+        target.unlink()
+    part = target.with_suffix(".part")
+    for _ in range(_CORRUPT_TRIES):
+        _complete(url, wanted, part, arrived, give_up_s)
+        found = _digest(part)
+        if found == wanted.digest:
+            part.replace(target)
+            return
+        part.unlink()
+    raise KedgeError(
+        "image.corrupt",
+        "a layer does not have the content its digest names",
+        where=f"{url}/blobs/{wanted.digest}",
+        why=f"{wanted.size_bytes} bytes arrived with the digest {found}",
+        next_step="Import the image again: kedge image import <reference>",
+    )
+
+
+def _complete(url: str, wanted: Wanted, part: Path, arrived: Arrived, give_up_s: float) -> None:
+    """Fetch, and resume, until ``part`` has the wanted size."""
+    last_size, last_progress = -1, time.monotonic()
+    pause_s, why = 0.5, ""
+    while True:
+        size = part.stat().st_size if part.exists() else 0
+        if size == wanted.size_bytes:
+            return
+        if size > wanted.size_bytes:
+            part.unlink()
+            continue
+        if size > last_size:
+            last_size, last_progress, pause_s = size, time.monotonic(), 0.5
+        elif time.monotonic() - last_progress > give_up_s:
+            raise _unreachable(url, wanted, why)
+        try:
+            _append(url, wanted, part, size, arrived)
+        except (OSError, http.client.HTTPException) as problem:
+            why = str(problem) or type(problem).__name__
+        if not part.exists() or part.stat().st_size < wanted.size_bytes:
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+
+
+def _append(url: str, wanted: Wanted, part: Path, size: int, arrived: Arrived) -> None:
+    """One request for what is missing."""
+    address = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(
+        address.hostname or "", address.port or 80, timeout=_CONNECT_TIMEOUT_S
+    )
+    try:
+        headers = {"Range": f"bytes={size}-"} if size else {}
+        connection.request("GET", f"{address.path}/blobs/{wanted.digest}", headers=headers)
+        answer = connection.getresponse()
+        if answer.status in (403, 404, 410):
+            raise _refused(url, wanted, f"{answer.status} {answer.reason}")
+        if answer.status == 200:
+            size = 0  # the server does not resume
+        elif answer.status != 206:
+            raise http.client.HTTPException(f"the head answered {answer.status} {answer.reason}")
+        with part.open("r+b" if size else "wb") as out:
+            out.seek(size)
+            while piece := answer.read(_PIECE_BYTES):
+                size += len(piece)
+                if size > wanted.size_bytes:
+                    raise http.client.HTTPException("more bytes came than the blob has")
+                out.write(piece)
+                arrived(size)
+    finally:
+        connection.close()
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while piece := content.read(_PIECE_BYTES):
+            digest.update(piece)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _unreachable(url: str, wanted: Wanted, why: str) -> KedgeError:
+    return KedgeError(
+        "image.unreachable",
+        "a layer could not be fetched",
+        where=f"{url}/blobs/{wanted.digest}",
+        why=why or "no more bytes came",
+        next_step="Check the provision network between the head and the node",
+    )
+
+
+def _refused(url: str, wanted: Wanted, why: str) -> KedgeError:
+    return KedgeError(
+        "image.refused",
+        "the head has no such layer",
+        where=f"{url}/blobs/{wanted.digest}",
+        why=why,
+        next_step="Import the image again: kedge image import <reference>",
+    )

@@ -1,0 +1,193 @@
+"""Turn an image's layers into squashfs files, each once.
+
+A conversion is cached by the layer's digest and, where it depends on the layers below (a parent directory
+that the layer does not list, a whiteout of nothing), by what it took from them. Deep images can be
+flattened into one file, since every layer is a loop mount on the node.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from kedge.modules.image.blobs import Blob, has_blob, place_blob, work_folder, write_file
+from kedge.modules.image.layer_files import (
+    LayerFile,
+    cached_members,
+    check_digest,
+    open_layer,
+    read_members,
+    tar_reader,
+)
+from kedge.modules.image.layer_plan import LayerPlan, LayerStack
+from kedge.modules.image.squashfs import squashfs_writer
+from kedge.modules.image.tar_rewriter import write_end, write_files, write_marks
+from kedge.modules.image.tree import default_directory
+
+FLATTEN_ABOVE = 16
+_CONVERTER = "v1"
+"""Changed when the same layer would convert to something else, so that old conversions are not used."""
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of it that is done (0 to 1)."""
+
+
+class ConvertedLayer(msgspec.Struct, frozen=True):
+    """A layer as nodes mount it; ``source`` is the digest of the OCI layer that it was made from."""
+
+    blob: str
+    size_bytes: int
+    source: str
+
+
+@dataclass(slots=True)
+class ConvertedImage:
+    """All layers, bottom first, and the tree that they make. ``number_of`` maps a layer's number in the tree
+    to its place in ``layers``."""
+
+    layers: list[ConvertedLayer]
+    stack: LayerStack
+    number_of: dict[int, int]
+
+
+def layers_to_pull(state_dir: Path, layers: Sequence[LayerFile], flatten_above: int) -> set[str]:
+    """The digests that must be fetched; the conversions of all others are here already."""
+    stack = LayerStack()
+    if len(layers) > flatten_above:
+        flat = _cached(state_dir, _flat_key(layers))
+        listed = all(cached_members(state_dir, layer.digest) is not None for layer in layers)
+        return set() if flat and listed else {layer.digest for layer in layers}
+    needed: set[str] = set()
+    for layer in layers:
+        members = cached_members(state_dir, layer.digest)
+        if members is None or needed:  # above an unknown layer nothing is sure
+            needed.add(layer.digest)
+            continue
+        plan = stack.add(members, where=layer.where)
+        if not plan.is_empty and _cached(state_dir, _key(layer, plan)) is None:
+            needed.add(layer.digest)
+    return needed
+
+
+def convert_layers(
+    state_dir: Path,
+    layers: Sequence[LayerFile],
+    *,
+    flatten_above: int = FLATTEN_ABOVE,
+    progress: Progress,
+    stop: Callable[[], None],
+) -> ConvertedImage:
+    """Convert what is not converted yet. Blocks (call it in a thread); ``stop`` raises to give up."""
+    stack = LayerStack()
+    plans: list[LayerPlan] = []
+    for number, layer in enumerate(layers, start=1):
+        members = cached_members(state_dir, layer.digest)
+        if members is None:
+            progress(f"reading layer {number} of {len(layers)}", (number - 1) / len(layers))
+            members = read_members(state_dir, layer, stop)
+        plans.append(stack.add(members, where=layer.where))
+    if len(layers) > flatten_above:
+        progress(f"flattening {len(layers)} layers", 0.0)
+        key = _flat_key(layers)
+        flat = _convert_once(state_dir, key, _chain(layers), list(zip(layers, stack.flat_plans(), strict=True)), stop)
+        return ConvertedImage([flat], stack, dict.fromkeys(range(len(layers)), 0))
+    converted: list[ConvertedLayer] = []
+    number_of: dict[int, int] = {}
+    for number, (layer, plan) in enumerate(zip(layers, plans, strict=True)):
+        if plan.is_empty and not (number == len(layers) - 1 and not converted):
+            continue
+        progress(f"converting layer {number + 1} of {len(layers)}", number / len(layers))
+        number_of[number] = len(converted)
+        converted.append(_convert_once(state_dir, _key(layer, plan), layer.digest, [(layer, plan)], stop))
+    return ConvertedImage(converted, stack, number_of)
+
+
+def _convert_once(
+    state_dir: Path,
+    key: str,
+    source: str,
+    parts: Sequence[tuple[LayerFile, LayerPlan]],
+    stop: Callable[[], None],
+) -> ConvertedLayer:
+    found = _cached(state_dir, key)
+    if found is not None:
+        return found
+    with _locked(_cache_path(state_dir, key).with_suffix(".lock"), stop):
+        found = _cached(state_dir, key)
+        if found is not None:
+            return found  # another import was faster
+        blob = _write_squashfs(state_dir, parts, stop)
+        converted = ConvertedLayer(blob.blob, blob.size_bytes, source)
+        write_file(_cache_path(state_dir, key), msgspec.json.encode(converted))
+        return converted
+
+
+def _write_squashfs(
+    state_dir: Path, parts: Sequence[tuple[LayerFile, LayerPlan]], stop: Callable[[], None]
+) -> Blob:
+    root = parts[0][1].directories.get((), default_directory())
+    with work_folder(state_dir) as folder:
+        target = folder / "layer.squashfs"
+        with squashfs_writer(target, root, stop) as write:
+            for _, plan in parts:
+                write_marks(plan, write)
+            for layer, plan in parts:
+                if plan.files:
+                    check_digest(layer)
+                    with open_layer(layer, stop) as stream:
+                        write_files(tar_reader(stream, layer), plan, write)
+                        stream.drain()
+            write_end(write)
+        return place_blob(state_dir, target)
+
+
+def _cached(state_dir: Path, key: str) -> ConvertedLayer | None:
+    try:
+        layer = msgspec.json.decode(_cache_path(state_dir, key).read_bytes(), type=ConvertedLayer)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    return layer if has_blob(state_dir, Blob(layer.blob, layer.size_bytes)) else None
+
+
+def _key(layer: LayerFile, plan: LayerPlan) -> str:
+    context = plan.context_key()
+    name = layer.digest.removeprefix("sha256:") + (f"-{context[:32]}" if context else "")
+    return f"{name}-{_CONVERTER}"
+
+
+def _flat_key(layers: Sequence[LayerFile]) -> str:
+    return f"flat-{_chain(layers).removeprefix('sha256:')}-{_CONVERTER}"
+
+
+def _chain(layers: Sequence[LayerFile]) -> str:
+    return "sha256:" + hashlib.sha256(" ".join(layer.digest for layer in layers).encode()).hexdigest()
+
+
+def _cache_path(state_dir: Path, key: str) -> Path:
+    return state_dir / "cache" / "layers" / f"{key}.json"
+
+
+@contextmanager
+def _locked(path: Path, stop: Callable[[], None]) -> Generator[None, None, None]:
+    """Holds the lock file; others, in this process or another, wait and may be stopped meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                stop()
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)

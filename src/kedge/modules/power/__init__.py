@@ -1,0 +1,79 @@
+"""Switch nodes on and off through their BMC (IPMI or Redfish), and know which have power.
+
+Only absolute commands go to a BMC: a cycle is off, seen to be off, then on.
+"""
+
+from __future__ import annotations
+
+from kedge.core.kinds import Enum, Integer, Struct, Text
+from kedge.core.module import Module
+from kedge.lib.errors import KedgeError
+from kedge.modules.port import Io, Node
+from kedge.modules.power.bmc import Driver
+from kedge.modules.power.reach import ask
+
+module = Module("power", summary="Switch nodes on and off through their BMC")
+
+bmc = module.variable(
+    "bmc",
+    Struct(
+        {
+            "protocol": Enum(("redfish", "ipmi")),
+            "address": Text(r"[A-Za-z0-9]([A-Za-z0-9.:_-]{0,252}[A-Za-z0-9])?", "10.78.1.7"),
+            "port": Integer(1, 65535),
+            "credentials": Text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "bmc (the name of a secret)"),
+            "system": Text(r"[A-Za-z0-9._/-]{1,200}", "System.Embedded.1"),
+            "tls": Text(r"verify|insecure|none|/.+", "verify, insecure, none or /path/to/ca.pem"),
+            "auth": Enum(("session", "basic")),
+            "firmware": Enum(("bios", "uefi")),
+        },
+        required=frozenset({"protocol", "address"}),
+    ),
+    summary="How to reach the node's BMC",
+    configured=True,
+)
+
+state = module.variable(
+    "state", Enum(("off", "on")), summary="Whether the node has power", configured=True
+)
+
+POLL_S = 30.0
+"""How often a BMC is asked when nothing happens; around a step it is asked at once."""
+
+
+@module.discovers(state, every_s=POLL_S, timeout_s=30.0)
+async def read(node: Node, io: Io) -> None:
+    """Ask the BMC whether the node has power."""
+    io.observe(node.name, {state.name: await ask(node, io, Driver.read)}, by="bmc")
+
+
+@module.mutates(state, "off", "on", cost_s=5, timeout_s=60.0, budgets=("power.inrush",))
+async def switch_on(node: Node, io: Io) -> None:
+    """Choose the network for the next boot, then switch on."""
+    try:
+        await ask(node, io, Driver.boot_from_network_once)
+    except KedgeError as error:
+        if error.code not in ("power.unsupported", "power.failed"):
+            raise
+        io.event(node.name, "step", "power.switch_on", f"next boot device not set: {error}")
+    await ask(node, io, Driver.on)
+
+
+@module.mutates(
+    state,
+    "on",
+    "off",
+    requires={"boot.stage": "running"},
+    cost_s=20,
+    timeout_s=90.0,
+    destructive=True,
+)
+async def shut_down(node: Node, io: Io) -> None:
+    """Ask the running system to end and to switch the node off."""
+    await ask(node, io, Driver.shut_down)
+
+
+@module.mutates(state, "on", "off", cost_s=60, timeout_s=60.0, destructive=True)
+async def switch_off(node: Node, io: Io) -> None:
+    """Take the power away, whatever runs."""
+    await ask(node, io, Driver.off)

@@ -1,0 +1,311 @@
+"""The child's end: an agent that joins with its boot token, reports up and is configured from above.
+
+Sans-IO. The shell around it (the agent's selectors loop) does this and nothing else:
+
+- one UDP socket; every datagram that arrives: ``receive_datagram(bytes, address, now)``;
+- after that, after ``set_discovered`` and whenever ``next_timeout()`` has come: take all
+  ``next_event()`` until None, then send all of ``datagrams_to_send(now)``;
+- on ``SessionUp`` write ``export()`` to a file of mode 0600 *before* sending: it holds the key that
+  replaces the token. ``Child.restore`` continues from it in the process after (switch_root, a
+  crash); a stale file is safe, since versions go on from what the parent holds;
+- addresses are what the socket takes; ``now`` is any monotonic clock in seconds; ``chance`` is a
+  seeded ``random.Random``; ``random_bytes`` is ``os.urandom``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kedge.lib.errors import KedgeError
+from kedge.sync import wire
+from kedge.sync.approach import Course, Purpose
+from kedge.sync.events import ChildEvent, Configured, ParentLost, Refused, SessionUp
+from kedge.sync.exchange import Exchange
+from kedge.sync.handshake import Agreed
+from kedge.sync.keys import Chance, RandomBytes
+from kedge.sync.record import Incoming, Outgoing
+from kedge.sync.session import Address, Effect, Input, Session, State
+from kedge.sync.transfer import back_off
+from kedge.sync.v1 import sync_pb2 as pb
+from kedge.sync.wire import Epoch, Header, Kind
+
+EVENTS_MAX = 1024  # unread events; beyond that datagrams are dropped, and come again
+
+
+@dataclass(frozen=True, slots=True)
+class ChildOptions:
+    """How a child goes about it. The heartbeat comes from the parent."""
+
+    hello_first_s: float = 0.5  # between two hellos to one parent, doubling
+    hello_tries: int = 4  # to one parent before the next has its turn
+    seek_most_s: float = 15.0  # between two rounds through all parents
+    renew_s: float = 3600.0  # a key's age
+    prefer_s: float = 60.0  # how often a parent further up the list is tried
+    overlap_s: float = 10.0  # how long the session before is still read
+    ask_first_s: float = 0.5  # before an unanswered heartbeat is repeated, doubling
+
+
+class Child:
+    """A node's end of the sync with one parent at a time out of a list, the preferred one first."""
+
+    def __init__(
+        self,
+        node: str,
+        epoch: Epoch,
+        parents: Sequence[Address],
+        *,
+        random_bytes: RandomBytes,
+        chance: Chance,
+        token: bytes | None = None,
+        options: ChildOptions | None = None,
+    ) -> None:
+        """``token``: 32 bytes, one-time; None only for ``restore``."""
+        if not parents:
+            raise KedgeError("sync.no_parent", "a child needs at least one parent", where=node)
+        if token is not None and len(token) != wire.SECRET_BYTES:
+            raise KedgeError("sync.bad_token", "a boot token has 32 bytes", where=node)
+        self.node = node
+        self.epoch = epoch
+        self.parents = tuple(parents)
+        self._options = options or ChildOptions()
+        self._random_bytes = random_bytes
+        self._chance = chance
+        self._outgoing = Outgoing(epoch)
+        self._incoming = Incoming()
+        self._course = Course(self, token=token)
+        self._current: tuple[Session, Exchange] | None = None
+        self._lost_after_s = self._heartbeat_s = 0.0
+        self._sessions: dict[int, tuple[Session, Exchange]] = {}  # by our key id: current and old
+        self._beat_at = 0.0
+        self._unanswered = 0
+        self._events: deque[ChildEvent] = deque()
+        self._farewell: list[tuple[bytes, Address]] = []
+        self._now = 0.0
+
+    # ---- what the caller wants
+
+    def set_discovered(self, name: str, value: bytes | None) -> None:
+        """Report a value, None for unknown; it travels with the next datagrams."""
+        self.discover({name: value})
+
+    def discover(self, changes: Mapping[str, bytes | None]) -> None:
+        """Report several values at once: the parent sees all of them or none."""
+        self._outgoing.write(changes)
+
+    @property
+    def discovered(self) -> dict[str, bytes]:
+        """What this child reports."""
+        return {n: e.value for n, e in self._outgoing.entries.items() if e.value is not None}
+
+    @property
+    def configured(self) -> dict[str, bytes]:
+        """The configured record as it is held now; it stays when the parent is lost."""
+        return self._incoming.values()
+
+    @property
+    def parent(self) -> Address | None:
+        """The parent of the live session, if there is one."""
+        return self._current[0].address if self._current else None
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the parent is known to hold everything that was reported."""
+        return self._current is not None and self._current[1].in_step
+
+    def export(self) -> bytes:
+        """All that a successor needs, keys included: write it with mode 0600, never log it."""
+        saved = pb.SavedChild(
+            node=self.node,
+            token=self._course.token or b"",
+            node_key=self._course.node_key or b"",
+            discovered=self._outgoing.difference(0),
+            configured=self._incoming.saved(),
+        )
+        wire.fill_epoch(saved.epoch, self.epoch)
+        return saved.SerializeToString()
+
+    @classmethod
+    def restore(
+        cls,
+        saved: bytes,
+        parents: Sequence[Address],
+        *,
+        random_bytes: RandomBytes,
+        chance: Chance,
+        options: ChildOptions | None = None,
+    ) -> Child:
+        """Go on where the process that wrote ``saved`` was: same epoch, no new token."""
+        state = wire.parse_saved(saved)
+        if state is None or not state.node or not (state.node_key or state.token):
+            raise KedgeError("sync.bad_state", "the saved state of the sync is damaged")
+        child = cls(
+            state.node,
+            Epoch(state.epoch.term, state.epoch.counter),
+            parents,
+            random_bytes=random_bytes,
+            chance=chance,
+            token=state.token or None,
+            options=options,
+        )
+        child._course.node_key = state.node_key or None
+        child._outgoing.restore(state.discovered)
+        child._incoming.restore(state.configured)
+        return child
+
+    def close(self) -> None:
+        """Say good-bye with the next datagrams: this agent ends, the node goes on."""
+        self._say_bye(pb.Bye.WHY_CLOSING)
+
+    # ---- sans-IO
+
+    def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
+        """Take in a datagram from anybody. Never raises for what is in it."""
+        self._now = now
+        header = wire.parse_header(datagram)
+        if header is None or len(self._events) >= EVENTS_MAX:
+            return
+        if header.kind is Kind.SEALED:
+            self._read_sealed(header, datagram, now)
+        elif header.kind is Kind.WELCOME:
+            agreed = self._course.welcomed(header, datagram)
+            if agreed is not None:
+                self._go_live(agreed, address, now)
+        elif header.kind is Kind.REFUSAL:
+            refusal = wire.parse_refusal(datagram[wire.HEADER_BYTES :])
+            reason = self._course.refused(header, refusal) if refusal is not None else None
+            if reason is not None:
+                self._events.append(Refused(address, self.node, reason))
+        elif header.kind is Kind.UNKNOWN_KEY and self._current is not None:
+            session = self._current[0]
+            if header.key_id == session.peer_key_id:
+                self._course.doubt_session(now)
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
+        """Everything to send now."""
+        self._now = now
+        self._run_timers(now)
+        out, self._farewell = self._farewell, []
+        hello = self._course.hello_to_send(now)
+        if hello is not None:
+            out.append(hello)
+        if self._current is not None:
+            session, exchange = self._current
+            for frame in exchange.write(now):
+                out.append((session.seal(frame.SerializeToString()), session.address))
+        return out
+
+    def next_timeout(self) -> float | None:
+        """When ``datagrams_to_send`` wants to be called again, on the caller's clock."""
+        times = [session.until for session, _ in self._sessions.values() if session.until]
+        times.append(self._course.due_at(self._now))
+        if self._current is not None:
+            session, exchange = self._current
+            times += [self._beat_at, session.heard_at + self._lost_after_s]
+            due_at = exchange.due_at(self._now)
+            if due_at is not None:
+                times.append(due_at)
+        return min(times)
+
+    def next_event(self) -> ChildEvent | None:
+        """The oldest event that was not taken yet."""
+        return self._events.popleft() if self._events else None
+
+    # ---- within
+
+    @property
+    def options(self) -> ChildOptions:
+        return self._options
+
+    @property
+    def random_bytes(self) -> RandomBytes:
+        return self._random_bytes
+
+    @property
+    def chance(self) -> Chance:
+        return self._chance
+
+    def _run_timers(self, now: float) -> None:
+        for session, _ in list(self._sessions.values()):
+            if session.state is State.OLD and now >= session.until:
+                session.feed(Input.OVERLAP_OVER)
+                del self._sessions[session.key_id]
+        if self._current is not None:
+            session, exchange = self._current
+            if now - session.heard_at >= self._lost_after_s:
+                self._end(Input.SILENCE, now)
+            elif now >= self._beat_at:
+                exchange.ask()
+                wait_s = back_off(
+                    self._unanswered, self._chance, self._options.ask_first_s, self._heartbeat_s
+                )
+                self._beat_at = now + wait_s
+                self._unanswered += 1
+        self._course.run_timers(now, self.parent)
+
+    def _end(self, what: Input, now: float) -> None:
+        assert self._current is not None
+        session, _ = self._current
+        if session.feed(what) in (Effect.LOSE, Effect.LEAVE):
+            self._events.append(ParentLost(session.address, now - session.heard_at))
+        self._current = None
+        self._sessions.pop(session.key_id, None)
+        self._course.lost(session.address)
+
+    def _go_live(self, agreed: Agreed, address: Address, now: float) -> None:
+        target, purpose = self._course.arrived(agreed)
+        if self._current is not None:
+            before, _ = self._current
+            if before.address != target:
+                self._say_bye(pb.Bye.WHY_MOVED)
+            before.feed(Input.REPLACED)
+            before.until = now + self._options.overlap_s
+        session = Session(
+            agreed.keys,
+            suite=agreed.suite,
+            version=agreed.version,
+            key_ids=(agreed.own_key_id, agreed.peer_key_id),
+            is_parent=False,
+            address=target,
+            now=now,
+        )
+        exchange = Exchange(
+            self.node, self.epoch, self._outgoing, self._incoming,
+            is_parent=False, chance=self._chance,
+        )  # fmt: skip
+        self._current = self._sessions[session.key_id] = (session, exchange)
+        self._heartbeat_s, self._lost_after_s = agreed.heartbeat_s, agreed.lost_after_s
+        self._beat_at = now
+        self._unanswered = 0
+        if purpose is not Purpose.RENEW:
+            self._events.append(SessionUp(target, self.epoch))
+
+    def _read_sealed(self, header: Header, datagram: bytes, now: float) -> None:
+        session, exchange = self._sessions.get(header.key_id, (None, None))
+        if session is None or exchange is None:
+            return
+        opened = session.open(header, datagram)
+        frame = wire.parse_frame(opened[0]) if opened is not None else None
+        if opened is None or frame is None or session.feed(Input.FRAME) is None:
+            return
+        session.heard_at = now
+        current = self._current is not None and session is self._current[0]
+        if current:
+            self._course.confirmed()
+            if self._unanswered:
+                self._unanswered = 0
+                self._beat_at = now + self._heartbeat_s * (0.875 + 0.25 * self._chance.random())
+        news = exchange.read(frame, newest=opened[1], current=current, now=now)
+        if news.applied:
+            self._events.append(
+                Configured(self._incoming.values(), news.changes, full=news.full)
+            )
+        if news.bye is not None and current:
+            self._end(Input.BYE, now)
+
+    def _say_bye(self, why: pb.Bye.Why) -> None:
+        if self._current is not None:
+            session, _ = self._current
+            frame = pb.Frame(bye=pb.Bye(why=why))
+            self._farewell.append((session.seal(frame.SerializeToString()), session.address))

@@ -1,0 +1,140 @@
+"""A session between two processes: its states, its keys, its counters.
+
+Every session has its own keys, derived from both ends' nonces, and its own key id at each end. A
+restart of either end, a move to another parent and the renewal of keys all are new sessions; the
+one before is still read for an overlap, never written.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+from kedge.sync.keys import ReplayWindow, Seal, SessionKeys
+from kedge.sync.wire import HEADER_BYTES, Header, Kind, pack_header
+
+Address = Any  # whatever the caller's sockets use: it is compared and handed back, never read
+
+
+class State(Enum):
+    """Where a session is in its life."""
+
+    OFFERED = "offered"  # parent: the welcome was sent, the child has not shown that it has it
+    LIVE = "live"
+    SILENT = "silent"  # parent: nothing heard for too long; sends nothing until it hears again
+    OLD = "old"  # another session has taken its place; read until the overlap ends
+    CLOSED = "closed"
+
+
+class Input(Enum):
+    """What can happen to a session."""
+
+    FRAME = "frame"  # an authentic, fresh sealed datagram
+    SILENCE = "silence"  # nothing heard for lost_after_s (an offer: for offer_s)
+    REPLACED = "replaced"  # a newer session of the same node went live
+    OVERLAP_OVER = "overlap over"
+    BYE = "bye"  # the other end said that it ends the session
+    REVOKED = "revoked"  # the caller, or a newer epoch of the node, ended it
+
+
+class Effect(Enum):
+    """What the owner of the session does about it."""
+
+    NONE = "none"
+    GO_LIVE = "go live"  # spend the token, replace the other sessions, tell the caller
+    READ = "read"  # take in what the frame says
+    RETURN = "return"  # tell the caller that the node is back, then read
+    LOSE = "lose"  # tell the caller
+    LEAVE = "leave"  # tell the caller that the other end left on purpose
+    DROP = "drop"  # forget keys and transfers
+
+
+class Transition(NamedTuple):
+    """One row of the table."""
+
+    state: State
+    input: Input
+    parent: State  # the next state at the parent's end
+    child: State  # and at the child's
+    effect: Effect
+
+
+# The life of a session, whole: what is not listed changes nothing. docs/reference/sync.md shows it.
+TRANSITIONS = (
+    Transition(State.OFFERED, Input.FRAME, State.LIVE, State.LIVE, Effect.GO_LIVE),
+    Transition(State.OFFERED, Input.SILENCE, State.CLOSED, State.CLOSED, Effect.DROP),
+    Transition(State.OFFERED, Input.REVOKED, State.CLOSED, State.CLOSED, Effect.DROP),
+    Transition(State.LIVE, Input.FRAME, State.LIVE, State.LIVE, Effect.READ),
+    Transition(State.LIVE, Input.SILENCE, State.SILENT, State.CLOSED, Effect.LOSE),
+    Transition(State.LIVE, Input.REPLACED, State.OLD, State.OLD, Effect.NONE),
+    Transition(State.LIVE, Input.BYE, State.CLOSED, State.CLOSED, Effect.LEAVE),
+    Transition(State.LIVE, Input.REVOKED, State.CLOSED, State.CLOSED, Effect.DROP),
+    Transition(State.SILENT, Input.FRAME, State.LIVE, State.LIVE, Effect.RETURN),
+    Transition(State.SILENT, Input.REPLACED, State.OLD, State.OLD, Effect.NONE),
+    Transition(State.SILENT, Input.BYE, State.CLOSED, State.CLOSED, Effect.LEAVE),
+    Transition(State.SILENT, Input.REVOKED, State.CLOSED, State.CLOSED, Effect.DROP),
+    Transition(State.OLD, Input.FRAME, State.OLD, State.OLD, Effect.READ),
+    Transition(State.OLD, Input.OVERLAP_OVER, State.CLOSED, State.CLOSED, Effect.DROP),
+    Transition(State.OLD, Input.BYE, State.CLOSED, State.CLOSED, Effect.DROP),
+    Transition(State.OLD, Input.REVOKED, State.CLOSED, State.CLOSED, Effect.DROP),
+)
+_BY_INPUT = {(row.state, row.input): row for row in TRANSITIONS}
+
+
+class Session:
+    """One end of a session: seals what goes out, opens what comes in, knows its state."""
+
+    __slots__ = (
+        "_counter", "_open", "_seal", "_window", "address", "created_at", "heard_at", "is_parent",
+        "key_id", "peer_key_id", "state", "until", "version",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        keys: SessionKeys,
+        *,
+        suite: int,
+        version: int,
+        key_ids: tuple[int, int],
+        is_parent: bool,
+        address: Address,
+        now: float,
+    ) -> None:
+        """``key_ids``: this end's (in what it receives) and the peer's (in what it sends)."""
+        up, down = Seal(suite, keys.up), Seal(suite, keys.down)
+        self._seal, self._open = (down, up) if is_parent else (up, down)
+        self._window = ReplayWindow()
+        self._counter = 0
+        self.version = version
+        self.key_id, self.peer_key_id = key_ids
+        self.is_parent = is_parent
+        self.address = address
+        self.state = State.OFFERED if is_parent else State.LIVE
+        self.created_at = self.heard_at = now
+        self.until = 0.0  # when an old session's overlap ends
+
+    def feed(self, what: Input) -> Effect | None:
+        """Change the state as the table says; None when this input means nothing in this state."""
+        row = _BY_INPUT.get((self.state, what))
+        if row is None:
+            return None
+        self.state = row.parent if self.is_parent else row.child
+        return row.effect
+
+    def seal(self, plain: bytes) -> bytes:
+        """A datagram with the next counter."""
+        header = pack_header(Kind.SEALED, self.peer_key_id, self._counter, self.version)
+        sealed = header + self._seal.close(self._counter, header, plain)
+        self._counter += 1
+        return sealed
+
+    def open(self, header: Header, datagram: bytes) -> tuple[bytes, bool] | None:
+        """The inside of an authentic, fresh datagram, and whether it is the newest so far."""
+        if header.version != self.version or not self._window.fresh(header.counter):
+            return None
+        plain = self._open.open(
+            header.counter, datagram[:HEADER_BYTES], datagram[HEADER_BYTES:]
+        )
+        if plain is None:
+            return None
+        return plain, self._window.mark(header.counter)

@@ -1,0 +1,174 @@
+"""The datagram's fixed header, the limits of the protocol, and parsing that never trusts its input.
+
+A datagram is 16 bytes of header, a body and, but for refusals and notices of an unknown key, an
+authentication code. The header is layout version 1 for ever; the version in it is that of the body.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from kedge.sync.v1 import sync_pb2 as pb
+
+MAGIC = 0x4B  # "K"
+VERSION_MIN = 1
+VERSION_MAX = 1
+HANDSHAKE_VERSION = 1  # hello, welcome and refusal keep this form in all versions
+
+HEADER = struct.Struct(">BBBBIQ")  # magic, version, kind, flags (0), receiver's key id, counter
+HEADER_BYTES = HEADER.size
+SEAL_BYTES = 16
+MAC_BYTES = 32
+DATAGRAM_MAX_BYTES = 1200  # UDP payload that fits every path MTU (IPv6's least is 1280)
+HELLO_MIN_BYTES = 256  # a welcome is shorter, so that a forged hello amplifies nothing
+FRAGMENT_BYTES = 960  # leaves room for status and acknowledgements in the same datagram
+
+NAME_MAX_BYTES = 255
+VALUE_MAX_BYTES = 2 << 20
+RECORD_MAX_BYTES = 4 << 20
+RECORD_MAX_ENTRIES = 4096
+FRAGMENTS_MAX = -(-RECORD_MAX_BYTES // FRAGMENT_BYTES) + RECORD_MAX_ENTRIES // 2
+NUMBER_MAX = 2**63 - 1  # terms, counters and versions; a peer that says more is not believed
+
+NONCE_BYTES = 32
+PUBLIC_KEY_BYTES = 32
+SECRET_BYTES = 32
+HASH_BYTES = 16
+
+
+class Kind(IntEnum):
+    """What a datagram is, the third byte of its header."""
+
+    HELLO = 1
+    WELCOME = 2
+    REFUSAL = 3
+    SEALED = 4
+    UNKNOWN_KEY = 5
+
+
+class Epoch(NamedTuple):
+    """A node's boot, or a parent's tenure: issued by the owner of the group, ordered."""
+
+    term: int
+    counter: int
+
+    def __str__(self) -> str:
+        return f"{self.term}.{self.counter}"
+
+    @classmethod
+    def parse(cls, text: str) -> Epoch:
+        """Read ``term.counter`` (``kedge.epoch=`` on a kernel command line); ValueError if it is not."""
+        term, dot, counter = text.partition(".")
+        if not dot or not (term.isdecimal() and counter.isdecimal()):
+            raise ValueError(f"an epoch is <term>.<counter>, not {text!r}")
+        epoch = cls(int(term), int(counter))
+        if max(epoch) > NUMBER_MAX:
+            raise ValueError(f"epoch {text!r} is too large")
+        return epoch
+
+
+NEVER = Epoch(0, 0)  # before every epoch; nobody issues it
+
+
+class Header(NamedTuple):
+    """The first 16 bytes of a datagram."""
+
+    version: int
+    kind: Kind
+    key_id: int
+    counter: int
+
+
+def pack_header(kind: Kind, key_id: int, counter: int = 0, version: int = VERSION_MAX) -> bytes:
+    """The header of a datagram for the receiver's key ``key_id``."""
+    return HEADER.pack(MAGIC, version, kind, 0, key_id, counter)
+
+
+def parse_header(datagram: bytes) -> Header | None:
+    """The header, or None for what is not ours. Flags are ignored: later versions may set them."""
+    if not HEADER_BYTES <= len(datagram) <= DATAGRAM_MAX_BYTES:
+        return None
+    magic, version, kind, _flags, key_id, counter = HEADER.unpack_from(datagram)
+    if magic != MAGIC or not Kind.HELLO <= kind <= Kind.UNKNOWN_KEY:
+        return None
+    if kind in (Kind.HELLO, Kind.WELCOME, Kind.REFUSAL) and version != HANDSHAKE_VERSION:
+        return None
+    return Header(version, Kind(kind), key_id, counter)
+
+
+def parse_epoch(message: pb.Epoch) -> Epoch | None:
+    """The epoch in a message, or None when its numbers are beyond belief."""
+    if message.term > NUMBER_MAX or message.counter > NUMBER_MAX:
+        return None
+    return Epoch(message.term, message.counter)
+
+
+def fill_epoch(message: pb.Epoch, epoch: Epoch) -> None:
+    """Write ``epoch`` into a message."""
+    message.SetInParent()
+    message.term = epoch.term
+    message.counter = epoch.counter
+
+
+def parse_hello(body: bytes) -> pb.Hello | None:
+    """A hello whose fields have their sizes, or None."""
+    hello = pb.Hello()
+    if not _parsed(hello, body):
+        return None
+    sizes_fit = (
+        0 < len(hello.node.encode()) <= NAME_MAX_BYTES
+        and len(hello.nonce) == NONCE_BYTES
+        and len(hello.public_key) == PUBLIC_KEY_BYTES
+    )
+    if not sizes_fit or not hello.node.isprintable() or parse_epoch(hello.epoch) is None:
+        return None
+    return hello
+
+
+def parse_welcome(body: bytes) -> pb.Welcome | None:
+    """A welcome whose fields have their sizes, or None."""
+    welcome = pb.Welcome()
+    if not _parsed(welcome, body):
+        return None
+    if len(welcome.nonce) != NONCE_BYTES or len(welcome.public_key) != PUBLIC_KEY_BYTES:
+        return None
+    return welcome
+
+
+def parse_refusal(body: bytes) -> pb.Refusal | None:
+    """A refusal, or None."""
+    refusal = pb.Refusal()
+    return refusal if _parsed(refusal, body) else None
+
+
+def parse_frame(body: bytes) -> pb.Frame | None:
+    """The inside of a sealed datagram, or None. Its parts are checked where they are used."""
+    frame = pb.Frame()
+    return frame if _parsed(frame, body) else None
+
+
+def parse_update(blob: bytes) -> pb.Update | None:
+    """A joined transfer, or None."""
+    update = pb.Update()
+    return update if _parsed(update, blob) else None
+
+
+def _parsed(
+    message: pb.Hello | pb.Welcome | pb.Refusal | pb.Frame | pb.Update | pb.SavedChild, body: bytes
+) -> bool:
+    # Debian's pure Python protobuf lets some errors of its decoder through as they are.
+    try:
+        message.ParseFromString(body)
+    except (DecodeError, ValueError, IndexError, struct.error, TypeError, RecursionError):
+        return False
+    return True
+
+
+def parse_saved(blob: bytes) -> pb.SavedChild | None:
+    """What a child saved for its successor, or None."""
+    saved = pb.SavedChild()
+    return saved if _parsed(saved, blob) else None
