@@ -9,7 +9,6 @@ from kedge.core.kinds import Enum, Integer, Struct, Text
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
 from kedge.modules.port import Io, Node
-from kedge.modules.power.bmc import Driver
 from kedge.modules.power.reach import ask
 
 module = Module("power", summary="Switch nodes on and off through their BMC")
@@ -44,19 +43,19 @@ POLL_S = 30.0
 @module.discovers(state, every_s=POLL_S, timeout_s=30.0)
 async def read(node: Node, io: Io) -> None:
     """Ask the BMC whether the node has power."""
-    io.observe(node.name, {state.name: await ask(node, io, Driver.read)}, by="bmc")
+    io.observe(node.name, {state.name: await ask(node, io, lambda driver: driver.read())}, by="bmc")
 
 
 @module.mutates(state, "off", "on", cost_s=5, timeout_s=60.0, budgets=("power.inrush",))
 async def switch_on(node: Node, io: Io) -> None:
     """Choose the network for the next boot, then switch on."""
     try:
-        await ask(node, io, Driver.boot_from_network_once)
+        await ask(node, io, lambda driver: driver.boot_from_network_once())
     except KedgeError as error:
         if error.code not in ("power.unsupported", "power.failed"):
             raise
         io.event(node.name, "step", "power.switch_on", f"next boot device not set: {error}")
-    await ask(node, io, Driver.on)
+    await ask(node, io, lambda driver: driver.on())
 
 
 @module.mutates(
@@ -70,10 +69,10 @@ async def switch_on(node: Node, io: Io) -> None:
 )
 async def shut_down(node: Node, io: Io) -> None:
     """Ask the running system to end and to switch the node off."""
-    await ask(node, io, Driver.shut_down)
+    await ask(node, io, lambda driver: driver.shut_down())
 
 
 @module.mutates(state, "on", "off", cost_s=60, timeout_s=60.0, destructive=True)
 async def switch_off(node: Node, io: Io) -> None:
     """Take the power away, whatever runs."""
-    await ask(node, io, Driver.off)
+    await ask(node, io, lambda driver: driver.off())
