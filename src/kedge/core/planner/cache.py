@@ -1,0 +1,63 @@
+"""The planner's door: plans for classes of nodes, shared and kept.
+
+A plan depends only on the goals, the penalties, and the values of the variables that can matter for
+them; nodes that agree in these are one class and share one plan, however many they are. Stars are
+kept per goals and penalties, as they do not depend on the state. Both stores are bounded, the least
+recently used going first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from kedge.core.compiled import Compiled
+from kedge.core.planner.order import Plan, arrange
+from kedge.core.planner.search import EXPANSIONS, Search
+from kedge.core.planner.star import decouple
+from kedge.core.planner.task import GIVE_UP, Goals, Penalties, task_for
+
+PLANS = 20_000
+SEARCHES = 500
+
+
+class Planner:
+    """Plans over one compiled graph. ``searches`` counts how often it had to search."""
+
+    def __init__(self, compiled: Compiled, expansions: int = EXPANSIONS) -> None:
+        self.compiled = compiled
+        self.searches = 0
+        self._expansions = expansions
+        self._sizes = [len(values) for values in compiled.values]
+        self._stars: OrderedDict[tuple[Goals, Penalties], Search] = OrderedDict()
+        self._plans: OrderedDict[tuple[Goals, Penalties, tuple[int, ...]], Plan] = OrderedDict()
+
+    def plan(self, state: Sequence[int], goals: Goals, penalties: Penalties = ()) -> Plan:
+        """The cheapest plan from ``state``, giving up as few unmet goals as possible."""
+        search = self._search(goals, penalties)
+        key = (goals, penalties, tuple(state[v] for v in search.star.task.variables))
+        known = self._plans.get(key)
+        if known is not None:
+            self._plans.move_to_end(key)
+            return known
+        self.searches += 1
+        found = search.find(state, self._expansions)
+        plan = arrange(
+            self.compiled, found.actions, state, goals, found.price % GIVE_UP, found.proven
+        )
+        self._plans[key] = plan
+        if len(self._plans) > PLANS:
+            self._plans.popitem(last=False)
+        return plan
+
+    def _search(self, goals: Goals, penalties: Penalties) -> Search:
+        key = (goals, penalties)
+        search = self._stars.get(key)
+        if search is None:
+            star = decouple(task_for(self.compiled, goals, penalties), self._sizes)
+            search = self._stars[key] = Search(star)
+            if len(self._stars) > SEARCHES:
+                self._stars.popitem(last=False)
+        else:
+            self._stars.move_to_end(key)
+        return search

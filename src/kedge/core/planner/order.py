@@ -1,0 +1,94 @@
+"""From a sequence of actions to a partial order that may run side by side.
+
+Step a stays before step b where one writes what the other reads or writes; all else commutes, so
+every order that respects these pairs ends in the same state. On top of that, a *breaking* step (it
+is destructive, or breaks a goal that holds) comes after every step that does not depend on a
+breaking one: what can be done while the node works is done, and has succeeded, before the node is
+disturbed. An image is fetched before the old one is shut down, and if it cannot be, it never is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kedge.core.compiled import Action, Compiled
+from kedge.core.planner.task import Goals
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in one valid order; ``before[i]`` is the bit mask of those that must be done first.
+
+    ``relevant`` are the variables whose surprise matters: read or written by a step, or a goal.
+    ``given_up`` are goals that no path reaches. ``cost`` leaves the price of giving up out.
+    """
+
+    steps: tuple[Action, ...]
+    before: tuple[int, ...]
+    breaking: int
+    relevant: frozenset[int]
+    given_up: Goals
+    cost: int
+    proven: bool
+
+    @property
+    def all_done(self) -> int:
+        """The mask of all steps."""
+        return (1 << len(self.steps)) - 1
+
+
+def conflict(one: Action, two: Action) -> bool:
+    """Whether one writes what the other reads or writes."""
+    writes_one = {v for v, _ in one.writes}
+    writes_two = {v for v, _ in two.writes}
+    reads_one = {v for v, _ in one.reads}
+    reads_two = {v for v, _ in two.reads}
+    return bool(writes_one & (reads_two | writes_two) or writes_two & reads_one)
+
+
+def arrange(
+    compiled: Compiled,
+    numbers: Sequence[int],
+    state: Sequence[int],
+    goals: Goals,
+    cost: int,
+    proven: bool,
+) -> Plan:
+    """The plan whose steps in order are the actions ``numbers``, from ``state``."""
+    steps = tuple(compiled.actions[n] for n in numbers)
+    before: list[int] = []
+    for j, step in enumerate(steps):
+        mask = 0
+        for i in range(j):
+            if conflict(steps[i], step):
+                mask |= 1 << i | before[i]
+        before.append(mask)
+    held = {v: g for v, g in goals if state[v] == g}
+    breaking = _mask(i for i, step in enumerate(steps) if _breaks(step, held))
+    early = _mask(
+        i for i in range(len(steps)) if not (breaking >> i & 1) and not before[i] & breaking
+    )
+    ordered = [mask | early if breaking >> i & 1 else mask for i, mask in enumerate(before)]
+    end = list(state)
+    relevant = {v for v, _ in goals}
+    for step in steps:
+        relevant.update(v for v, _ in step.reads)
+        for variable, value in step.writes:
+            relevant.add(variable)
+            end[variable] = value
+    given_up = tuple((v, g) for v, g in goals if end[v] != g)
+    return Plan(steps, tuple(ordered), breaking, frozenset(relevant), given_up, cost, proven)
+
+
+def _breaks(step: Action, held: dict[int, int]) -> bool:
+    if step.destructive:
+        return True
+    return any(v in held and held[v] != value for v, value in step.writes)
+
+
+def _mask(numbers: Iterable[int]) -> int:
+    mask = 0
+    for number in numbers:
+        mask |= 1 << number
+    return mask

@@ -1,0 +1,236 @@
+"""The search: uniform cost over centre actions, with one price vector per leaf.
+
+A search node is a centre state with, for each leaf, the least price of bringing it into each of its
+states by leaf actions that the centre path so far enabled. Prices are normalised (their minimum is
+moved into the node's own price), so the node's price is a lower bound of every plan through it, it
+never falls along a path, and the first bound at or above the best total found proves that optimal.
+
+A node is pruned when another at the same centre state is at least as good for every completion:
+``g1 + sum over leaves of max(prices1 - prices2) <= g2``. This is sound because maps and shortest
+paths of price vectors are monotone and move with a constant: what holds now holds for ever.
+
+Goals that do not hold yet may be given up, each for `GIVE_UP`; one that holds must hold at the end.
+The bound is a number of expansions, never time, so that the same question has the same answer.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kedge.core.planner.star import CentreAction, Star
+from kedge.core.planner.task import GIVE_UP
+
+INFINITE = 1 << 62
+EXPANSIONS = 20_000
+
+Prices = tuple[int, ...]
+Into = tuple[tuple[tuple[int, int, int], ...], ...]
+"""For each leaf state, the enabled edges that lead into it: (action, from, cost)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The actions in one valid order, their price (`GIVE_UP` included), and whether it is proven."""
+
+    actions: tuple[int, ...]
+    price: int
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    price: int
+    centre: tuple[int, ...]
+    entry: tuple[Prices, ...]
+    prices: tuple[Prices, ...]
+    parent: int
+    by: CentreAction | None
+
+
+class Search:
+    """Answers questions about one star; keeps what depends on the star only, for the next question."""
+
+    def __init__(self, star: Star) -> None:
+        self.star = star
+        self._edges: dict[tuple[int, tuple[int, ...]], tuple[Into, Into]] = {}
+
+    def find(self, state: Sequence[int], expansions: int = EXPANSIONS) -> Found:
+        """The cheapest plan from ``state`` (indexed by variable number)."""
+        centre_worth, leaf_worth = self._worth(state)
+        nodes: list[_Node] = [self._start(state)]
+        heap = [(nodes[0].price, 0)]
+        expanded: dict[tuple[int, ...], list[tuple[int, tuple[Prices, ...]]]] = {}
+        best, best_at, proven = INFINITE, 0, True
+        while heap:
+            price, at = heapq.heappop(heap)
+            if price >= best:
+                break
+            node = nodes[at]
+            peers = expanded.setdefault(node.centre, [])
+            if any(_dominates(peer, (price, node.prices)) for peer in peers):
+                continue
+            if expansions == 0:
+                proven = False
+                break
+            expansions -= 1
+            peers.append((price, node.prices))
+            total = price + _total(node, centre_worth, leaf_worth)
+            if total < best:
+                best, best_at = total, at
+            for action in self.star.actions:
+                after = self._apply(node, at, action)
+                if after is not None and after.price < best:
+                    nodes.append(after)
+                    heapq.heappush(heap, (after.price, len(nodes) - 1))
+        return Found(self._trace(nodes, best_at, leaf_worth), best, proven)
+
+    # --- moving --------------------------------------------------------------------------------
+
+    def _start(self, state: Sequence[int]) -> _Node:
+        star = self.star
+        entry: list[Prices] = []
+        for leaf in star.leaves:
+            here = leaf.number[tuple(state[v] for v in leaf.variables)]
+            entry.append(tuple(0 if i == here else INFINITE for i in range(len(leaf.states))))
+        centre = tuple(state[v] for v in star.centre)
+        prices = tuple(self._saturate(i, e, centre) for i, e in enumerate(entry))
+        return _Node(0, centre, tuple(entry), prices, -1, None)
+
+    def _apply(self, node: _Node, at: int, action: CentreAction) -> _Node | None:
+        """The node after ``action``, or None where it cannot be applied."""
+        for position, allowed in action.reads:
+            if node.centre[position] not in allowed:
+                return None
+        price = node.price + action.cost
+        entry = list(node.prices)
+        for leaf, moves in action.leaves:
+            before = node.prices[leaf]
+            mapped = [INFINITE] * len(before)
+            for source, target in moves:
+                if before[source] < mapped[target]:
+                    mapped[target] = before[source]
+            least = min(mapped)
+            if least == INFINITE:
+                return None
+            price += least
+            entry[leaf] = tuple(p - least if p != INFINITE else p for p in mapped)
+        moved = list(node.centre)
+        for position, value in action.writes:
+            moved[position] = value
+        centre = tuple(moved)
+        if centre == node.centre and not action.leaves:
+            return None
+        prices = tuple(self._saturate(i, e, centre) for i, e in enumerate(entry))
+        return _Node(price, centre, tuple(entry), prices, at, action)
+
+    def _enabled(self, leaf: int, centre: tuple[int, ...]) -> tuple[Into, Into]:
+        """The leaf's edges that ``centre`` enables: by source, and by target."""
+        key = (leaf, centre)
+        known = self._edges.get(key)
+        if known is None:
+            count = len(self.star.leaves[leaf].states)
+            out: list[list[tuple[int, int, int]]] = [[] for _ in range(count)]
+            into: list[list[tuple[int, int, int]]] = [[] for _ in range(count)]
+            for edge in self.star.leaves[leaf].edges:
+                if all(centre[position] in ok for position, ok in edge.centre):
+                    for source, target in edge.moves:
+                        out[source].append((edge.action, target, edge.cost))
+                        into[target].append((edge.action, source, edge.cost))
+            known = (tuple(map(tuple, out)), tuple(map(tuple, into)))
+            self._edges[key] = known
+        return known
+
+    def _saturate(self, leaf: int, entry: Prices, centre: tuple[int, ...]) -> Prices:
+        """Dijkstra over the leaf's enabled edges, from every state at its price."""
+        out = self._enabled(leaf, centre)[0]
+        prices = list(entry)
+        heap = [(p, s) for s, p in enumerate(entry) if p != INFINITE and out[s]]
+        heapq.heapify(heap)
+        while heap:
+            price, source = heapq.heappop(heap)
+            if price > prices[source]:
+                continue
+            for _, target, cost in out[source]:
+                if price + cost < prices[target]:
+                    prices[target] = price + cost
+                    heapq.heappush(heap, (price + cost, target))
+        return tuple(prices)
+
+    # --- ending --------------------------------------------------------------------------------
+
+    def _worth(self, state: Sequence[int]) -> tuple[dict[int, tuple[int, int]], list[Prices]]:
+        """What it costs to end in a centre value or leaf state that misses goals."""
+        miss = {v: (g, INFINITE if state[v] == g else GIVE_UP) for v, g in self.star.task.goals}
+        centre = {i: miss[v] for i, v in enumerate(self.star.centre) if v in miss}
+        leaves: list[Prices] = []
+        for leaf in self.star.leaves:
+            goals = [(at, *miss[v]) for at, v in enumerate(leaf.variables) if v in miss]
+            leaves.append(
+                tuple(
+                    min(INFINITE, sum(price for at, goal, price in goals if s[at] != goal))
+                    for s in leaf.states
+                )
+            )
+        return centre, leaves
+
+    def _trace(
+        self, nodes: Sequence[_Node], best_at: int, leaf_worth: Sequence[Prices]
+    ) -> tuple[int, ...]:
+        """Walk back from the best node; ties go to the lowest number, so to the first name."""
+        path: list[_Node] = []
+        at = best_at
+        while at >= 0:
+            path.append(nodes[at])
+            at = nodes[at].parent
+        last = path[0]
+        ends = [
+            min(range(len(p)), key=lambda s, p=p, w=w: (p[s] + w[s], s))
+            for p, w in zip(last.prices, leaf_worth, strict=True)
+        ]
+        actions: list[int] = []
+        for stage, node in enumerate(path):
+            for leaf in reversed(range(len(ends))):
+                ends[leaf] = self._back(node, leaf, ends[leaf], actions)
+            if node.by is not None:
+                actions.append(node.by.action)
+                before = path[stage + 1]
+                for leaf, moves in node.by.leaves:
+                    sources = [source for source, target in moves if target == ends[leaf]]
+                    ends[leaf] = min(sources, key=lambda s, i=leaf: (before.prices[i][s], s))
+        return tuple(reversed(actions))
+
+    def _back(self, node: _Node, leaf: int, end: int, actions: list[int]) -> int:
+        """Append the leaf actions that led to ``end`` in this stage, last first; where it began."""
+        into = self._enabled(leaf, node.centre)[1]
+        prices, entry = node.prices[leaf], node.entry[leaf]
+        while prices[end] != entry[end]:
+            action, end, _ = min(
+                edge for edge in into[end] if prices[edge[1]] + edge[2] == prices[end]
+            )
+            actions.append(action)
+        return end
+
+
+def _total(
+    node: _Node, centre_worth: dict[int, tuple[int, int]], leaf_worth: Sequence[Prices]
+) -> int:
+    total = 0
+    for position, (goal, price) in centre_worth.items():
+        if node.centre[position] != goal:
+            total += price
+    for prices, worth in zip(node.prices, leaf_worth, strict=True):
+        total += min(map(int.__add__, prices, worth))
+    return min(total, INFINITE)
+
+
+def _dominates(one: tuple[int, tuple[Prices, ...]], two: tuple[int, tuple[Prices, ...]]) -> bool:
+    """Whether every completion of ``two`` is at least as cheap from ``one``."""
+    slack = two[0] - one[0]
+    for mine, theirs in zip(one[1], two[1], strict=True):
+        if mine != theirs:
+            slack -= max(a - b for a, b in zip(mine, theirs, strict=True) if b != INFINITE)
+            if slack < 0:
+                return False
+    return slack >= 0
