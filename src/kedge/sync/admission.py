@@ -25,7 +25,6 @@ class Admission:
     epoch: Epoch
     token: bytes = field(repr=False)
     valid_until: float  # on the parent's clock
-    spent: bool = False
 
 
 @dataclass(slots=True)
@@ -80,8 +79,6 @@ def _judge_token(node: Node, epoch: Epoch, datagram: bytes, now: float) -> Verdi
         return Verdict(reason="not admitted", advice=pb.REASON_NOT_ADMITTED)
     if not handshake.is_authentic(datagram, admission.token):
         return Verdict(reason="wrong token")
-    if admission.spent:
-        return Verdict(reason="token already used", advice=pb.REASON_TOKEN_SPENT)
     if now > admission.valid_until:
         return Verdict(reason="token expired", advice=pb.REASON_TOKEN_EXPIRED)
     return Verdict(secret=admission.token)

@@ -209,7 +209,7 @@ class Course:
             self._prefer_at = now + options.prefer_s * (0.75 + 0.5 * chance.random())
 
 
-def reason_text(reason: int) -> str:
+def reason_text(reason: pb.Reason) -> str:
     """A refusal's reason in words."""
     return {
         pb.REASON_VERSION: "no protocol version in common",

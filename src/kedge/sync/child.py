@@ -261,15 +261,7 @@ class Child:
                 self._say_bye(pb.Bye.WHY_MOVED)
             before.feed(Input.REPLACED)
             before.until = now + self._options.overlap_s
-        session = Session(
-            agreed.keys,
-            suite=agreed.suite,
-            version=agreed.version,
-            key_ids=(agreed.own_key_id, agreed.peer_key_id),
-            is_parent=False,
-            address=target,
-            now=now,
-        )
+        session = Session.from_agreed(agreed, is_parent=False, address=target, now=now)
         exchange = Exchange(
             self.node, self.epoch, self._outgoing, self._incoming,
             is_parent=False, chance=self._chance,
@@ -298,9 +290,7 @@ class Child:
                 self._beat_at = now + self._heartbeat_s * (0.875 + 0.25 * self._chance.random())
         news = exchange.read(frame, newest=opened[1], current=current, now=now)
         if news.applied:
-            self._events.append(
-                Configured(self._incoming.values(), news.changes, full=news.full)
-            )
+            self._events.append(Configured(self._incoming.values(), news.changes, full=news.full))
         if news.bye is not None and current:
             self._end(Input.BYE, now)
 

@@ -229,9 +229,7 @@ class Exchange:
             base = 0 if self._full else peer.version
         update = pb.Update(records=[out.difference(base)])
         self._number += 1
-        self._sending = Sending(
-            self._number, update.SerializeToString(), out.version, self._chance
-        )
+        self._sending = Sending(self._number, update.SerializeToString(), out.version, self._chance)
 
     @property
     def in_step(self) -> bool:

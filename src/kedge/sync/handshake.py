@@ -74,9 +74,7 @@ class Approach:
             return None
         if not wire.VERSION_MIN <= welcome.version <= wire.VERSION_MAX:
             return None
-        session = keys.derive(
-            self._secret, self._private, welcome.public_key, self.datagram, said
-        )
+        session = keys.derive(self._secret, self._private, welcome.public_key, self.datagram, said)
         if session is None or not keys.same_code(code, keys.welcome_code(session, said)):
             return None
         heartbeat_s = min(3600.0, max(0.05, welcome.heartbeat_ms / 1000))
@@ -129,7 +127,7 @@ def welcome(
         public_key=public,
         key_id=own_key_id,
         version=version,
-        suite=pb.Suite.ValueType(suite),
+        suite=pb.Suite.Name(suite),
         features=hello.features & FEATURES,
         heartbeat_ms=round(heartbeat_s * 1000),
         lost_after_ms=round(lost_after_s * 1000),

@@ -28,12 +28,8 @@ class Chance(Protocol):
 
 
 class _Cipher(Protocol):
-    def encrypt(
-        self, nonce: bytes, data: bytes, associated_data: bytes | None, /
-    ) -> bytes: ...
-    def decrypt(
-        self, nonce: bytes, data: bytes, associated_data: bytes | None, /
-    ) -> bytes: ...
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes: ...
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes: ...
 
 
 # Suites by their number in the wire contract, the parent's preference first.

@@ -16,7 +16,6 @@ Sans-IO. The shell around it (the master's asyncio DatagramProtocol) does this a
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from kedge.sync.events import (
 )
 from kedge.sync.exchange import Exchange, News
 from kedge.sync.keys import Chance, RandomBytes
+from kedge.sync.links import NEVER_AT, Link, Links
 from kedge.sync.record import Incoming, Outgoing
 from kedge.sync.session import Address, Effect, Input, Session, State
 from kedge.sync.v1 import sync_pb2 as pb
@@ -62,21 +62,6 @@ class ParentOptions:
         return self.heartbeat_s * self.lost_after
 
 
-@dataclass(slots=True)
-class Link:
-    """A session and what belongs to it at the parent's end."""
-
-    session: Session
-    exchange: Exchange
-    node: Node
-    agreed: handshake.Agreed
-    welcome: bytes  # sent again when the same hello comes again
-    nonce: bytes  # of that hello
-    is_join: bool
-    renewal: bool
-    wake_at: float = float("inf")
-
-
 class Parent:
     """The end of the sync that admits, configures and listens to children."""
 
@@ -93,10 +78,7 @@ class Parent:
         self._random_bytes = random_bytes
         self._chance = chance
         self._nodes: dict[str, Node] = {}
-        self._links: dict[int, Link] = {}  # by our key id
-        self._ready: dict[int, None] = {}  # links that may have something to send
-        self._timers: list[tuple[float, int]] = []
-        self._loose: list[tuple[bytes, Address]] = []  # welcomes, refusals, notices, good-byes
+        self._links = Links(random_bytes)
         self._events: deque[ParentEvent] = deque()
         self._handshakes = Rate(self._options.handshakes_per_s, self._options.handshakes_burst)
         self._refused = Quiet(self._options.refused_every_s)
@@ -128,10 +110,9 @@ class Parent:
         if known is None or known.admission is None:
             return
         known.admission = None
-        for key_id in list(known.sessions):
-            link = self._links[key_id]
+        for link in self._links.of(known):
             if link.is_join and link.session.state is State.OFFERED:
-                self._close(link, Input.REVOKED)
+                self._links.close(link, Input.REVOKED)
 
     def know(self, node: str, epoch: Epoch, node_key: bytes) -> None:
         """Give back from the store what ``Joined`` said: the node can resume its session."""
@@ -146,15 +127,15 @@ class Parent:
     def forget(self, node: str) -> None:
         """The node is no more: end its sessions, drop its records and keys."""
         known = self._nodes.pop(node, None)
-        for key_id in list(known.sessions) if known is not None else ():
-            self._close(self._links[key_id], Input.REVOKED)
+        for link in self._links.of(known) if known is not None else ():
+            self._links.close(link, Input.REVOKED)
 
     def set_configured(self, node: str, entries: Mapping[str, bytes]) -> None:
         """What the node should be, whole; names that are gone become unknown at the node."""
         known = self._node(node)
         gone = {name: None for name in known.outgoing.entries if name not in entries}
         if known.outgoing.write({**entries, **gone}) and known.current is not None:
-            self._ready[known.current] = None
+            self._links.touch(known.current)
 
     def configured_version(self, node: str) -> int:
         """The version that ``ConfiguredAcked`` will name when the node holds all of it."""
@@ -169,17 +150,15 @@ class Parent:
     def is_attached(self, node: str) -> bool:
         """Whether the node has a session and is not silent."""
         known = self._nodes.get(node)
-        if known is None or known.current is None:
-            return False
-        return self._links[known.current].session.state is State.LIVE
+        link = self._links.get(known.current) if known is not None else None
+        return link is not None and link.session.state is State.LIVE
 
     def close(self) -> None:
         """Say good-bye to all with the next datagrams: children seek another parent at once."""
-        for link in list(self._links.values()):
+        for link in self._links.everyone():
             if link.session.state is State.LIVE:
-                frame = pb.Frame(bye=pb.Bye(why=pb.Bye.WHY_CLOSING))
-                self._send(link, frame)
-                self._close(link, Input.REVOKED)
+                self._links.send(link, pb.Frame(bye=pb.Bye(why=pb.Bye.WHY_CLOSING)))
+            self._links.close(link, Input.REVOKED)
 
     # ---- sans-IO
 
@@ -197,32 +176,184 @@ class Parent:
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
         """Everything to send now."""
         self._now = now
-        while self._timers and self._timers[0][0] <= now:
-            at, key_id = heapq.heappop(self._timers)
-            link = self._links.get(key_id)
-            if link is not None and link.wake_at == at:
-                link.wake_at = float("inf")
-                self._ready[key_id] = None
-        ready, self._ready = self._ready, {}
-        for key_id in ready:
-            link = self._links.get(key_id)
-            if link is None:
-                continue
-            self._run_timers(link, now)
-            if link.session.state is State.LIVE:
-                for frame in link.exchange.write(now):
-                    self._send(link, frame)
+        for link in self._links.take_ready(now):
+            at = self._run_timers(link, now)
             if link.session.state is not State.CLOSED:
-                self._set_timer(link, now)
-        out, self._loose = self._loose, []
+                self._links.write(link, now)
+                due_at = link.exchange.due_at(now) if link.session.state is State.LIVE else None
+                self._links.wake(link, at if due_at is None else min(at, due_at))
+        out, self._links.loose = self._links.loose, []
         return out
 
     def next_timeout(self) -> float | None:
         """When ``datagrams_to_send`` wants to be called again, on the caller's clock."""
-        if self._ready or self._loose:
-            return self._now
-        return self._timers[0][0] if self._timers else None
+        return self._links.next_timeout(self._now)
 
     def next_event(self) -> ParentEvent | None:
         """The oldest event that was not taken yet."""
         return self._events.popleft() if self._events else None
+
+    # ---- within
+
+    def _node(self, name: str) -> Node:
+        known = self._nodes.get(name)
+        if known is None:
+            if not 0 < len(name.encode()) <= wire.NAME_MAX_BYTES:
+                raise KedgeError("sync.bad_name", "not the name of a node", where=name[:80])
+            known = self._nodes[name] = Node(name, Outgoing(self.incarnation))
+        return known
+
+    def _run_timers(self, link: Link, now: float) -> float:
+        """Let time change the session; returns when it will do so next."""
+        session, options = link.session, self._options
+        if session.state is State.OFFERED:
+            until = session.created_at + options.offer_s
+            if now >= until:
+                self._links.close(link, Input.SILENCE)
+        elif session.state is State.LIVE:
+            until = session.heard_at + options.lost_after_s
+            if now >= until and session.feed(Input.SILENCE) is Effect.LOSE:
+                silent_s = now - session.heard_at
+                self._events.append(Lost(link.node.name, link.exchange.epoch, silent_s))
+                until = NEVER_AT
+        elif session.state is State.OLD:
+            until = session.until
+            if now >= until:
+                self._links.close(link, Input.OVERLAP_OVER)
+        else:
+            until = NEVER_AT
+        return until
+
+    def _read_hello(self, header: Header, datagram: bytes, address: Address, now: float) -> None:
+        if len(datagram) < wire.HELLO_MIN_BYTES:
+            return
+        hello = wire.parse_hello(datagram[wire.HEADER_BYTES : -wire.MAC_BYTES])
+        if hello is None:
+            return
+        node = self._nodes.get(hello.node)
+        verdict = judge(node, hello, datagram, now)
+        if verdict.secret is None or node is None:
+            if self._refused.may((hello.node, verdict.reason), now):
+                self._events.append(Refused(address, hello.node, verdict.reason))
+            if verdict.advice is not None and self._advice.may(address, now):
+                advice = handshake.refusal(hello, header.key_id, verdict.advice)
+                self._links.loose.append((advice, address))
+            return
+        offers = [link for link in self._links.of(node) if link.session.state is State.OFFERED]
+        for link in offers:
+            if link.nonce == hello.nonce:
+                link.session.address = address
+                self._links.loose.append((link.welcome, address))
+                return
+        if hello.nonce in node.seen or not self._handshakes.take(now):
+            return
+        node.seen.append(hello.nonce)
+        if len(offers) >= OFFERS_MAX:
+            self._links.close(offers[0], Input.REVOKED)
+        self._offer(node, hello, header, datagram, verdict.secret, address, now)
+
+    def _offer(
+        self,
+        node: Node,
+        hello: pb.Hello,
+        header: Header,
+        datagram: bytes,
+        secret: bytes,
+        address: Address,
+        now: float,
+    ) -> None:
+        answer = handshake.welcome(
+            hello,
+            datagram,
+            secret,
+            child_key_id=header.key_id,
+            own_key_id=self._links.new_key_id(),
+            heartbeat_s=self._options.heartbeat_s,
+            lost_after_s=self._options.lost_after_s,
+            random_bytes=self._random_bytes,
+        )
+        if answer is None:
+            return
+        welcome, agreed = answer
+        session = Session.from_agreed(agreed, is_parent=True, address=address, now=now)
+        epoch = Epoch(hello.epoch.term, hello.epoch.counter)
+        exchange = Exchange(
+            node.name, epoch, node.outgoing, node.incoming, is_parent=True, chance=self._chance
+        )
+        is_join = hello.secret == pb.SECRET_TOKEN
+        link = Link(session, exchange, node, agreed, welcome, hello.nonce, is_join, hello.renewal)
+        self._links.add(link)
+        self._links.loose.append((welcome, address))
+
+    def _begin_epoch(self, node: Node, epoch: Epoch, key: bytes, keep: Link | None) -> None:
+        """The node has a new boot: nothing of the earlier ones counts any more."""
+        for link in self._links.of(node):
+            if link is not keep:
+                self._links.close(link, Input.REVOKED)
+        node.epoch, node.key = epoch, key
+        node.incoming = Incoming()
+        if node.admission is not None and node.admission.epoch <= epoch:
+            node.admission = None
+
+    def _go_live(self, link: Link, now: float) -> None:
+        node, address = link.node, link.session.address
+        before = self._links.get(node.current)
+        epoch = link.exchange.epoch
+        if link.is_join:
+            self._begin_epoch(node, epoch, link.agreed.keys.node, link)
+            link.exchange.incoming = node.incoming
+            self._events.append(Joined(node.name, epoch, link.agreed.keys.node, address))
+        else:
+            was_live = before is not None and before.session.state is State.LIVE
+            if before is not None:
+                before.session.feed(Input.REPLACED)
+                before.session.until = now + self._options.overlap_s
+                self._links.touch(before.session.key_id)
+            if not (link.renewal and was_live):
+                self._events.append(Resumed(node.name, epoch, address))
+        node.current = link.session.key_id
+
+    def _read_sealed(self, header: Header, datagram: bytes, address: Address, now: float) -> None:
+        link = self._links.get(header.key_id)
+        if link is None:
+            if len(datagram) > wire.HEADER_BYTES and self._advice.may(address, now):
+                notice = wire.pack_header(Kind.UNKNOWN_KEY, header.key_id)
+                self._links.loose.append((notice, address))
+            return
+        session = link.session
+        opened = session.open(header, datagram)
+        frame = wire.parse_frame(opened[0]) if opened is not None else None
+        if opened is None or frame is None:
+            return
+        newest = opened[1]
+        effect = session.feed(Input.FRAME)
+        if newest:
+            session.heard_at = now
+            session.address = address
+        if effect is Effect.GO_LIVE:
+            self._go_live(link, now)
+        elif effect is Effect.RETURN:
+            self._events.append(Resumed(link.node.name, link.exchange.epoch, address))
+        current = link.node.current == session.key_id
+        news = link.exchange.read(frame, newest=newest, current=current, now=now)
+        self._tell(link, news, address, now)
+        if news.bye is not None and session.feed(Input.BYE) is not None:
+            if current:
+                moved = news.bye == pb.Bye.WHY_MOVED
+                self._events.append(Left(link.node.name, link.exchange.epoch, moved))
+            self._links.close(link, Input.BYE)
+        else:
+            self._links.touch(session.key_id)
+
+    def _tell(self, link: Link, news: News, address: Address, now: float) -> None:
+        node, epoch = link.node, link.exchange.epoch
+        if news.applied:
+            changes = news.changes
+            if news.full:
+                changes = {name: entry.value for name, entry in node.incoming.entries.items()}
+            self._events.append(Discovered(node.name, epoch, changes, full=news.full))
+        if news.acked is not None:
+            self._events.append(ConfiguredAcked(node.name, news.acked))
+        if news.outranked and self._refused.may((node.name, "outranked"), now):
+            reason = "holds a configuration of a later owner"
+            self._events.append(Refused(address, node.name, reason))

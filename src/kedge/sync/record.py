@@ -218,9 +218,7 @@ def acceptable(record: pb.Record) -> bool:
     return True
 
 
-def _changes(
-    before: Mapping[str, Entry], after: Mapping[str, Entry]
-) -> dict[str, bytes | None]:
+def _changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> dict[str, bytes | None]:
     changes: dict[str, bytes | None] = {}
     for name, entry in after.items():
         held = before.get(name)
@@ -243,7 +241,9 @@ def _size_bytes(name: str, value: bytes | None) -> int:
 def _check(name: str, value: bytes | None) -> None:
     if not 0 < len(name.encode()) <= wire.NAME_MAX_BYTES:
         raise KedgeError(
-            "sync.bad_name", f"an entry's name has 1 to {wire.NAME_MAX_BYTES} bytes", where=name[:80]
+            "sync.bad_name",
+            f"an entry's name has 1 to {wire.NAME_MAX_BYTES} bytes",
+            where=name[:80],
         )
     if value is not None and len(value) > wire.VALUE_MAX_BYTES:
         raise KedgeError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, NamedTuple
 
+from kedge.sync.handshake import Agreed
 from kedge.sync.keys import ReplayWindow, Seal, SessionKeys
 from kedge.sync.wire import HEADER_BYTES, Header, Kind, pack_header
 
@@ -113,6 +114,21 @@ class Session:
         self.created_at = self.heard_at = now
         self.until = 0.0  # when an old session's overlap ends
 
+    @classmethod
+    def from_agreed(
+        cls, agreed: Agreed, *, is_parent: bool, address: Address, now: float
+    ) -> Session:
+        """The session that a handshake led to."""
+        return cls(
+            agreed.keys,
+            suite=agreed.suite,
+            version=agreed.version,
+            key_ids=(agreed.own_key_id, agreed.peer_key_id),
+            is_parent=is_parent,
+            address=address,
+            now=now,
+        )
+
     def feed(self, what: Input) -> Effect | None:
         """Change the state as the table says; None when this input means nothing in this state."""
         row = _BY_INPUT.get((self.state, what))
@@ -132,9 +148,7 @@ class Session:
         """The inside of an authentic, fresh datagram, and whether it is the newest so far."""
         if header.version != self.version or not self._window.fresh(header.counter):
             return None
-        plain = self._open.open(
-            header.counter, datagram[:HEADER_BYTES], datagram[HEADER_BYTES:]
-        )
+        plain = self._open.open(header.counter, datagram[:HEADER_BYTES], datagram[HEADER_BYTES:])
         if plain is None:
             return None
         return plain, self._window.mark(header.counter)

@@ -22,9 +22,7 @@ VIEW_DISCOVERED: View
 VIEW_UNSPECIFIED: View
 
 class Bye(_message.Message):
-    __slots__ = ["why"]
-    class Why(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = []
+    class Why(int, metaclass=_enum_type_wrapper.EnumTypeWrapper): ...
     WHY_CLOSING: Bye.Why
     WHY_FIELD_NUMBER: _ClassVar[int]
     WHY_MOVED: Bye.Why
@@ -33,7 +31,6 @@ class Bye(_message.Message):
     def __init__(self, why: _Optional[_Union[Bye.Why, str]] = ...) -> None: ...
 
 class Entry(_message.Message):
-    __slots__ = ["name", "value", "version"]
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -43,7 +40,6 @@ class Entry(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class Epoch(_message.Message):
-    __slots__ = ["counter", "term"]
     COUNTER_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     counter: int
@@ -51,7 +47,6 @@ class Epoch(_message.Message):
     def __init__(self, term: _Optional[int] = ..., counter: _Optional[int] = ...) -> None: ...
 
 class Fragment(_message.Message):
-    __slots__ = ["count", "index", "part", "transfer"]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
@@ -63,7 +58,6 @@ class Fragment(_message.Message):
     def __init__(self, transfer: _Optional[int] = ..., index: _Optional[int] = ..., count: _Optional[int] = ..., part: _Optional[bytes] = ...) -> None: ...
 
 class FragmentAck(_message.Message):
-    __slots__ = ["beyond", "next", "transfer"]
     BEYOND_FIELD_NUMBER: _ClassVar[int]
     NEXT_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_FIELD_NUMBER: _ClassVar[int]
@@ -73,7 +67,6 @@ class FragmentAck(_message.Message):
     def __init__(self, transfer: _Optional[int] = ..., next: _Optional[int] = ..., beyond: _Optional[bytes] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ["ask", "bye", "fragment", "fragment_ack", "held", "status"]
     ASK_FIELD_NUMBER: _ClassVar[int]
     BYE_FIELD_NUMBER: _ClassVar[int]
     FRAGMENT_ACK_FIELD_NUMBER: _ClassVar[int]
@@ -86,10 +79,9 @@ class Frame(_message.Message):
     fragment_ack: FragmentAck
     held: _containers.RepeatedCompositeFieldContainer[Held]
     status: _containers.RepeatedCompositeFieldContainer[Status]
-    def __init__(self, ask: bool = ..., status: _Optional[_Iterable[_Union[Status, _Mapping]]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., fragment: _Optional[_Union[Fragment, _Mapping]] = ..., fragment_ack: _Optional[_Union[FragmentAck, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ...) -> None: ...
+    def __init__(self, ask: bool = ..., status: _Optional[_Iterable[_Union[Status, _Mapping[str, object]]]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping[str, object]]]] = ..., fragment: _Optional[_Union[Fragment, _Mapping[str, object]]] = ..., fragment_ack: _Optional[_Union[FragmentAck, _Mapping[str, object]]] = ..., bye: _Optional[_Union[Bye, _Mapping[str, object]]] = ...) -> None: ...
 
 class Held(_message.Message):
-    __slots__ = ["doubtful", "epoch", "node", "version", "view"]
     DOUBTFUL_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -100,10 +92,9 @@ class Held(_message.Message):
     node: str
     version: int
     view: View
-    def __init__(self, node: _Optional[str] = ..., view: _Optional[_Union[View, str]] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., version: _Optional[int] = ..., doubtful: bool = ...) -> None: ...
+    def __init__(self, node: _Optional[str] = ..., view: _Optional[_Union[View, str]] = ..., epoch: _Optional[_Union[Epoch, _Mapping[str, object]]] = ..., version: _Optional[int] = ..., doubtful: bool = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ["epoch", "features", "node", "nonce", "padding", "public_key", "renewal", "secret", "suites", "version_max", "version_min"]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -126,10 +117,9 @@ class Hello(_message.Message):
     suites: _containers.RepeatedScalarFieldContainer[Suite]
     version_max: int
     version_min: int
-    def __init__(self, node: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., secret: _Optional[_Union[Secret, str]] = ..., nonce: _Optional[bytes] = ..., public_key: _Optional[bytes] = ..., version_min: _Optional[int] = ..., version_max: _Optional[int] = ..., suites: _Optional[_Iterable[_Union[Suite, str]]] = ..., features: _Optional[int] = ..., renewal: bool = ..., padding: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, node: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping[str, object]]] = ..., secret: _Optional[_Union[Secret, str]] = ..., nonce: _Optional[bytes] = ..., public_key: _Optional[bytes] = ..., version_min: _Optional[int] = ..., version_max: _Optional[int] = ..., suites: _Optional[_Iterable[_Union[Suite, str]]] = ..., features: _Optional[int] = ..., renewal: bool = ..., padding: _Optional[bytes] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ["base", "entries", "epoch", "node", "version", "view"]
     BASE_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -142,10 +132,9 @@ class Record(_message.Message):
     node: str
     version: int
     view: View
-    def __init__(self, node: _Optional[str] = ..., view: _Optional[_Union[View, str]] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., base: _Optional[int] = ..., version: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ...) -> None: ...
+    def __init__(self, node: _Optional[str] = ..., view: _Optional[_Union[View, str]] = ..., epoch: _Optional[_Union[Epoch, _Mapping[str, object]]] = ..., base: _Optional[int] = ..., version: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[Entry, _Mapping[str, object]]]] = ...) -> None: ...
 
 class Refusal(_message.Message):
-    __slots__ = ["nonce_prefix", "reason", "version_max", "version_min"]
     NONCE_PREFIX_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     VERSION_MAX_FIELD_NUMBER: _ClassVar[int]
@@ -157,7 +146,6 @@ class Refusal(_message.Message):
     def __init__(self, nonce_prefix: _Optional[bytes] = ..., reason: _Optional[_Union[Reason, str]] = ..., version_min: _Optional[int] = ..., version_max: _Optional[int] = ...) -> None: ...
 
 class SavedChild(_message.Message):
-    __slots__ = ["configured", "discovered", "epoch", "node", "node_key", "token"]
     CONFIGURED_FIELD_NUMBER: _ClassVar[int]
     DISCOVERED_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -170,10 +158,9 @@ class SavedChild(_message.Message):
     node: str
     node_key: bytes
     token: bytes
-    def __init__(self, node: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., token: _Optional[bytes] = ..., node_key: _Optional[bytes] = ..., discovered: _Optional[_Union[Record, _Mapping]] = ..., configured: _Optional[_Union[Record, _Mapping]] = ...) -> None: ...
+    def __init__(self, node: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping[str, object]]] = ..., token: _Optional[bytes] = ..., node_key: _Optional[bytes] = ..., discovered: _Optional[_Union[Record, _Mapping[str, object]]] = ..., configured: _Optional[_Union[Record, _Mapping[str, object]]] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ["epoch", "hash", "node", "version", "view"]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -184,16 +171,14 @@ class Status(_message.Message):
     node: str
     version: int
     view: View
-    def __init__(self, node: _Optional[str] = ..., view: _Optional[_Union[View, str]] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., version: _Optional[int] = ..., hash: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, node: _Optional[str] = ..., view: _Optional[_Union[View, str]] = ..., epoch: _Optional[_Union[Epoch, _Mapping[str, object]]] = ..., version: _Optional[int] = ..., hash: _Optional[bytes] = ...) -> None: ...
 
 class Update(_message.Message):
-    __slots__ = ["records"]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     records: _containers.RepeatedCompositeFieldContainer[Record]
-    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ...) -> None: ...
+    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping[str, object]]]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ["features", "heartbeat_ms", "key_id", "lost_after_ms", "nonce", "public_key", "suite", "version"]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_MS_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
@@ -212,14 +197,10 @@ class Welcome(_message.Message):
     version: int
     def __init__(self, nonce: _Optional[bytes] = ..., public_key: _Optional[bytes] = ..., key_id: _Optional[int] = ..., version: _Optional[int] = ..., suite: _Optional[_Union[Suite, str]] = ..., features: _Optional[int] = ..., heartbeat_ms: _Optional[int] = ..., lost_after_ms: _Optional[int] = ...) -> None: ...
 
-class Secret(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = []
+class Secret(int, metaclass=_enum_type_wrapper.EnumTypeWrapper): ...
 
-class Suite(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = []
+class Suite(int, metaclass=_enum_type_wrapper.EnumTypeWrapper): ...
 
-class View(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = []
+class View(int, metaclass=_enum_type_wrapper.EnumTypeWrapper): ...
 
-class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = []
+class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper): ...

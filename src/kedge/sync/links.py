@@ -1,0 +1,112 @@
+"""A parent's sessions with all its children: their timers, and what is to be sent.
+
+One heap of timers and one queue of links with something to say, whatever the number of children.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+from kedge.sync.admission import Node
+from kedge.sync.exchange import Exchange
+from kedge.sync.handshake import Agreed
+from kedge.sync.keys import RandomBytes
+from kedge.sync.session import Address, Input, Session, State
+from kedge.sync.v1 import sync_pb2 as pb
+
+NEVER_AT = float("inf")
+
+
+@dataclass(slots=True)
+class Link:
+    """A session and what belongs to it at the parent's end."""
+
+    session: Session
+    exchange: Exchange
+    node: Node
+    agreed: Agreed
+    welcome: bytes  # sent again when the same hello comes again
+    nonce: bytes  # of that hello
+    is_join: bool
+    renewal: bool
+    wake_at: float = NEVER_AT
+
+
+class Links:
+    """All links by this end's key id."""
+
+    def __init__(self, random_bytes: RandomBytes) -> None:
+        self.loose: list[tuple[bytes, Address]] = []  # ready to be sent as they are
+        self._random_bytes = random_bytes
+        self._links: dict[int, Link] = {}
+        self._ready: dict[int, None] = {}
+        self._timers: list[tuple[float, int]] = []
+
+    def get(self, key_id: int | None) -> Link | None:
+        return self._links.get(key_id) if key_id is not None else None
+
+    def of(self, node: Node) -> list[Link]:
+        """The node's links, oldest first."""
+        links = [self._links[key_id] for key_id in node.sessions]
+        return sorted(links, key=lambda link: link.session.created_at)
+
+    def everyone(self) -> list[Link]:
+        return list(self._links.values())
+
+    def new_key_id(self) -> int:
+        """A key id that is not in use; it is random so that strangers do not guess it."""
+        while True:
+            key_id = int.from_bytes(self._random_bytes(4), "big")
+            if key_id and key_id not in self._links:
+                return key_id
+
+    def add(self, link: Link) -> None:
+        key_id = link.session.key_id
+        self._links[key_id] = link
+        link.node.sessions.add(key_id)
+        self._ready[key_id] = None
+
+    def close(self, link: Link, what: Input) -> None:
+        """End a session with an input that closes it, and forget its keys."""
+        link.session.feed(what)
+        self._links.pop(link.session.key_id, None)
+        link.node.sessions.discard(link.session.key_id)
+        if link.node.current == link.session.key_id:
+            link.node.current = None
+
+    def send(self, link: Link, frame: pb.Frame) -> None:
+        session = link.session
+        self.loose.append((session.seal(frame.SerializeToString()), session.address))
+
+    def touch(self, key_id: int) -> None:
+        """The link may have something to say."""
+        self._ready[key_id] = None
+
+    def take_ready(self, now: float) -> list[Link]:
+        """The links that may have something to say or to do; each is then given ``wake``."""
+        while self._timers and self._timers[0][0] <= now:
+            at, key_id = heapq.heappop(self._timers)
+            link = self._links.get(key_id)
+            if link is not None and link.wake_at == at:
+                link.wake_at = NEVER_AT
+                self._ready[key_id] = None
+        ready, self._ready = self._ready, {}
+        return [link for link in map(self._links.get, ready) if link is not None]
+
+    def wake(self, link: Link, at: float | None) -> None:
+        """Come back to the link then. An earlier time that is set already stays, and asks again."""
+        if at is not None and at < link.wake_at:
+            link.wake_at = at
+            heapq.heappush(self._timers, (at, link.session.key_id))
+
+    def next_timeout(self, now: float) -> float | None:
+        if self._ready or self.loose:
+            return now
+        return self._timers[0][0] if self._timers else None
+
+    def write(self, link: Link, now: float) -> None:
+        """Send what the link's exchange has to say."""
+        if link.session.state is State.LIVE:
+            for frame in link.exchange.write(now):
+                self.send(link, frame)
