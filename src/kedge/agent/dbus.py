@@ -14,10 +14,19 @@ from typing import Any
 
 _MAX_BYTES = 4 << 20
 _CALL, _REPLY, _ERROR = 1, 2, 3
-_FIXED = {"y": ("B", 1), "b": ("I", 4), "n": ("h", 2), "q": ("H", 2), "i": ("i", 4)}
-_FIXED |= {"u": ("I", 4), "x": ("q", 8), "t": ("Q", 8), "d": ("d", 8)}
-_ALIGN = {kind: size for kind, (_, size) in _FIXED.items()}
-_ALIGN |= {"s": 4, "o": 4, "g": 1, "a": 4, "(": 8, "v": 1, "{": 8}
+_FIXED = {
+    "y": ("B", 1),
+    "b": ("I", 4),
+    "n": ("h", 2),
+    "q": ("H", 2),
+    "i": ("i", 4),
+    "u": ("I", 4),
+    "x": ("q", 8),
+    "t": ("Q", 8),
+    "d": ("d", 8),
+}
+_CONTAINERS = {"s": 4, "o": 4, "g": 1, "a": 4, "(": 8, "v": 1, "{": 8}
+_ALIGN = {kind: size for kind, (_, size) in _FIXED.items()} | _CONTAINERS
 
 SYSTEMD = "/org/freedesktop/systemd1"
 MANAGER = "org.freedesktop.systemd1.Manager"
@@ -43,7 +52,10 @@ class Bus:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._socket.close()
 
@@ -128,11 +140,13 @@ class Reader:
         if kind[0] == "a":
             size = self._value("u")
             self._align(_ALIGN[kind[1]])
-            end, items = self._at + size, []
+            end = self._at + size
+            items: list[Any] = []
             while self._at < end:
                 items.append(self._value(kind[1:]))
             return items
-        inner, parts = kind[1:-1], []
+        inner = kind[1:-1]
+        parts: list[Any] = []
         while inner:
             part, inner = _first(inner)
             parts.append(self._value(part))

@@ -43,6 +43,7 @@ def fetch(url: str, wanted: Wanted, target: Path, arrived: Arrived, *, give_up_s
             return
         target.unlink()
     part = target.with_suffix(".part")
+    found = ""
     for _ in range(_CORRUPT_TRIES):
         _complete(url, wanted, part, arrived, give_up_s)
         found = _digest(part)

@@ -7,7 +7,6 @@ in the image, and what the site's host files say always comes first.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,4 +152,4 @@ def tell_init(run: str, init: Init) -> None:
     keeper = "unit" if init.is_systemd else "kept"
     draft = Path(run) / "kedge/.handover.new"
     draft.write_text(f"init={init.path}\nagent={keeper}\n")
-    os.replace(draft, Path(run) / "kedge/handover")
+    draft.replace(Path(run) / "kedge/handover")

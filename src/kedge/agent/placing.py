@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from kedge.lib.errors import KedgeError
 from kedge.lib.host_files import HostFile
@@ -93,7 +93,7 @@ def _split(path: str) -> tuple[list[str], str]:
 @contextlib.contextmanager
 def _open_folder(
     root: str, parts: list[str], *, create: bool = False, last_may_be_file: bool = False
-) -> Iterator[int]:
+) -> Generator[int]:
     """A descriptor of the directory that ``parts`` lead to, from ``root``."""
     trail = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
     pending = list(reversed(parts))

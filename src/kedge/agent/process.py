@@ -111,17 +111,20 @@ def _run(work: Callable[[Tell], None], writer: int) -> NoReturn:
             line = line[os.write(writer, line) :]
 
     code = 1
+    expected = False
     try:
-        signal.set_wakeup_fd(-1)
         work(tell)
         code = 0
     except KedgeError as problem:
+        expected = True
         tell({"error": problem.as_dict()})
     except OSError as problem:
         why = f"{problem.strerror}: {problem.filename}" if problem.filename else str(problem)
-        tell({"error": KedgeError("agent.os", "the node's kernel refused a step", why=why).as_dict()})
+        tell(
+            {"error": KedgeError("agent.os", "the node's kernel refused a step", why=why).as_dict()}
+        )
     finally:
-        if code != 0:
+        if code != 0 and not expected:
             traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()

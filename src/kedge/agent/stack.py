@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from kedge.agent.syscalls import MS_NODEV, MS_NOSUID, MS_RDONLY, attach_loop, mount, unmount
 from kedge.lib.errors import KedgeError
@@ -23,20 +24,20 @@ def mount_image(layers: Sequence[str], root: str, *, upper_share: str = "80%") -
     ``upper_share`` of the memory is the most that the writable part may grow to.
     """
     unmount_image(root)
-    os.makedirs(root, exist_ok=True)
+    Path(root).mkdir(parents=True, exist_ok=True)
     lower: list[str] = []
     try:
         for number, path in enumerate(layers):
             target = f"{_WORKSHOP}/{number}"
-            os.makedirs(target, exist_ok=True)
+            Path(target).mkdir(parents=True, exist_ok=True)
             _mount_layer(path, target)
             lower.append(target)
         upper = f"{_WORKSHOP}/upper"
-        os.makedirs(upper, exist_ok=True)
+        Path(upper).mkdir(parents=True, exist_ok=True)
         mount("tmpfs", upper, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=0755,size={upper_share}")
         lower.append(upper)
-        os.mkdir(f"{upper}/top", 0o755)
-        os.mkdir(f"{upper}/work", 0o755)
+        Path(upper, "top").mkdir(mode=0o755)
+        Path(upper, "work").mkdir(mode=0o755)
         stack = ":".join(reversed(lower[:-1]))
         options = f"lowerdir={stack},upperdir={upper}/top,workdir={upper}/work"
         if len(options) > _OPTIONS_MAX_BYTES:

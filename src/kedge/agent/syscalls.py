@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import struct
+from pathlib import Path
 
 MS_RDONLY, MS_NOSUID, MS_NODEV = 1, 2, 4
 MNT_DETACH = 2
@@ -45,7 +46,7 @@ def attach_loop(path: str) -> tuple[str, int]:
 
     Returns the device's path and an open descriptor, to be closed once it is mounted.
     """
-    with open(path, "rb") as image, open("/dev/loop-control", "rb+", buffering=0) as control:
+    with Path(path).open("rb") as image, Path("/dev/loop-control").open("rb") as control:
         for _ in range(_LOOP_TRIES):
             number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
             device = os.open(f"/dev/loop{number}", os.O_RDONLY | os.O_CLOEXEC)
@@ -68,7 +69,9 @@ def _call(name: str, *arguments: object) -> None:
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
-    converted = [ctypes.c_ulong(a) if isinstance(a, int) and name == "mount" else a for a in arguments]
+    converted = [
+        ctypes.c_ulong(a) if isinstance(a, int) and name == "mount" else a for a in arguments
+    ]
     if getattr(libc, name)(*converted) != 0:
         number = ctypes.get_errno()
         where = next((a.decode() for a in reversed(arguments[:2]) if isinstance(a, bytes)), name)

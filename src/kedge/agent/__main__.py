@@ -1,0 +1,49 @@
+"""Start the agent: ``python3 -m kedge.agent --stage layer0|running``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from kedge.agent.agent import Agent
+from kedge.agent.boot_arguments import parse_command_line
+from kedge.agent.keeping import Keeping
+from kedge.agent.place import LAYER0, RUNNING, Place
+from kedge.lib.errors import KedgeError
+
+_LOG_MAX_BYTES = 1 << 20
+
+
+def _say(text: str) -> None:
+    print(f"kedge: {text}", flush=True)
+
+
+def _bound_log(path: Path) -> None:
+    """Start the log over when it has grown: it lies in memory."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > _LOG_MAX_BYTES:
+            os.truncate(path, 0)
+
+
+def main() -> int:
+    """Run one stage; 0 when it ended as it should."""
+    parser = argparse.ArgumentParser(prog="kedge.agent", description="Kedge's agent on a node.")
+    parser.add_argument("--stage", choices=(LAYER0, RUNNING), required=True)
+    stage = parser.parse_args().stage
+    os.umask(0o022)
+    run = Path("/run")
+    _bound_log(run / "kedge" / "agent.log")
+    try:
+        boot = parse_command_line(Path("/proc/cmdline").read_text())
+        place = Place(stage, boot, Keeping(run / "kedge" / "agent"), run)
+        return Agent(place, _say).run()
+    except KedgeError as problem:
+        _say(str(problem))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""How far the image's init has come: read from systemd over its private socket, or from process 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kedge.agent.dbus import MANAGER, SYSTEMD, Bus
+
+_SOCKET = "run/systemd/private"
+_TIMEOUT_S = 3.0
+_MULTI_USER = f"{SYSTEMD}/unit/multi_2duser_2etarget"
+_UNIT = "org.freedesktop.systemd1.Unit"
+_FAILED_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class InitState:
+    """``state`` in systemd's words (starting, running, degraded, maintenance, stopping) or ``none``;
+    ``reached``: the system is up; ``failed``: names of failed units."""
+
+    state: str
+    reached: bool
+    failed: tuple[str, ...] = ()
+
+
+def read_systemd(process_1: Path = Path("/proc/1/root")) -> InitState:
+    """Ask systemd; while it does not answer it counts as starting."""
+    try:
+        with Bus(str(process_1 / _SOCKET), _TIMEOUT_S) as bus:
+            state = str(bus.get(SYSTEMD, MANAGER, "SystemState"))
+            reached = state in ("running", "degraded")
+            if not reached and state == "starting":
+                reached = bus.get(_MULTI_USER, _UNIT, "ActiveState") == "active"
+            failed: list[Any] = []
+            if bus.get(SYSTEMD, MANAGER, "NFailedUnits"):
+                failed = bus.call(SYSTEMD, MANAGER, "ListUnitsFiltered", ["failed"])[0]
+            names = sorted(str(unit[0]) for unit in failed)
+            return InitState(state, reached, tuple(names[:_FAILED_MAX]))
+    except OSError:
+        return InitState("starting", False)
+
+
+def read_other(process_1: Path = Path("/proc/1/root")) -> InitState:
+    """Another init counts as up once the initramfs is gone and process 1 is its own program."""
+    gone = not (process_1 / "etc/kedge/udhcpc").exists()
+    return InitState("running" if gone else "starting", gone)
