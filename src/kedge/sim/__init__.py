@@ -1,0 +1,1 @@
+"""Simulated devices and worlds: the production code of core and modules on machines that are not there."""

@@ -1,0 +1,109 @@
+"""Machines that are not there: real modules' declarations with handlers that only pretend.
+
+A simulated machine holds a symbol for each planned variable. Carrying a mutation out waits for its
+declared cost (times ``pace``) and then sets the declared effects; a discovery reads what is held. So
+the graph, the planner and the engine are the real ones, and only the devices are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from kedge.core.kinds import Anything, Value
+from kedge.core.module import Module
+from kedge.core.mutation import Discovery, Mutation
+from kedge.core.variable import Relation, Variable
+from kedge.modules.port import Io, Node
+
+
+class Machines:
+    """What every simulated machine holds: for each variable a symbol and, for those that are held
+    against a configured value, the value that it was made for."""
+
+    def __init__(self, modules: Iterable[Module], *, pace: float, seed: int = 1) -> None:
+        self.pace = pace
+        self._chance = random.Random(seed)
+        self._variables = {v.name: v for m in modules for v in m.variables if v.planned}
+        self._held: dict[str, dict[str, tuple[str, Value]]] = {}
+
+    def read(self, node: Node, variables: Iterable[str]) -> dict[str, Value]:
+        """What a discovery of ``variables`` sees."""
+        held = self._held.setdefault(node.name, {})
+        seen: dict[str, Value] = {}
+        for name in variables:
+            variable = self._variables[name]
+            symbol, made_for = held.get(name, (variable.initial or variable.domain[1], None))
+            seen[name] = [symbol, made_for] if variable.relation else symbol
+        return seen
+
+    def set(self, node: Node, effects: Mapping[str, str]) -> None:
+        """The machine takes on ``effects``; what loses its meaning falls back to its initial value."""
+        held = self._held.setdefault(node.name, {})
+        for name, symbol in effects.items():
+            relation = self._variables[name].relation
+            held[name] = (symbol, node.configured(relation.to) if relation else None)
+        for _ in self._variables:
+            for name, variable in self._variables.items():
+                broken = any(
+                    held.get(parent, ("",))[0] not in allowed
+                    for parent, allowed in variable.while_.items()
+                )
+                if broken and variable.initial is not None:
+                    held[name] = (variable.initial, None)
+
+    async def carry_out(self, mutation: Mutation, reported: set[str], node: Node, io: Io) -> None:
+        """Pretend a mutation."""
+        await asyncio.sleep(mutation.cost_s * self.pace * self._chance.uniform(0.8, 1.2))
+        self.set(node, mutation.effects)
+        told = [name for name in self._variables if name in reported]
+        io.observe(node.name, self.read(node, told), by="simulated")
+
+    async def discover(self, discovery: Discovery, node: Node, io: Io) -> None:
+        """Pretend a discovery."""
+        await asyncio.sleep(0.05 * self.pace)
+        io.observe(node.name, self.read(node, discovery.variables), by="simulated")
+
+
+def stands(relation: Relation, discovered: Value, configured: Value) -> str:
+    """How a simulated value stands to what is configured now."""
+    if not isinstance(discovered, list) or len(discovered) != 2:
+        return relation.values[0]
+    symbol, made_for = discovered
+    if symbol == relation.goal and made_for != configured:
+        return [value for value in relation.values if value != relation.goal][-1]
+    return str(symbol)
+
+
+def simulated(modules: Iterable[Module], *, pace: float = 1.0, seed: int = 1) -> list[Module]:
+    """The same declarations on machines that are not there; services are left out."""
+    real = list(modules)
+    machines = Machines(real, pace=pace, seed=seed)
+    reported = {n for m in real for d in m.discoveries if d.handler is None for n in d.variables}
+    return [_simulate(module, machines, reported) for module in real]
+
+
+def _simulate(module: Module, machines: Machines, reported: set[str]) -> Module:
+    copy = Module(module.name, summary=f"{module.summary} (simulated)", version=module.version)
+    copy.variables = [_pretended(variable) for variable in module.variables]
+    copy.protections = list(module.protections)
+    copy.mutations = [
+        replace(m, where="head", handler=partial(machines.carry_out, m, reported))
+        for m in module.mutations
+    ]
+    copy.discoveries = [
+        replace(d, handler=partial(machines.discover, d)) for d in module.discoveries
+    ]
+    return copy
+
+
+def _pretended(variable: Variable) -> Variable:
+    if variable.relation is None:
+        return variable
+    relation = variable.relation
+    return replace(
+        variable, kind=Anything(), relation=replace(relation, of=partial(stands, relation))
+    )
