@@ -14,6 +14,7 @@ from kedge.master.clock import Clock
 from kedge.master.permits import BootPermit
 from kedge.master.settings import Settings
 from kedge.stores.port import Store
+from kedge.sync.door import ParentOptions
 from kedge.sync.events import Joined, ParentEvent
 from kedge.sync.parent import Parent
 from kedge.sync.wire import Epoch
@@ -27,7 +28,12 @@ class Link(asyncio.DatagramProtocol):
     """Owns the UDP socket and the timer of one `Parent`; tells events to ``told``."""
 
     def __init__(
-        self, settings: Settings, store: Store, clock: Clock, told: Callable[[ParentEvent], None]
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        term: int,
+        told: Callable[[ParentEvent], None],
     ) -> None:
         self._settings = settings
         self._store = store
@@ -38,13 +44,14 @@ class Link(asyncio.DatagramProtocol):
         self._flush_due = False
         self._records: dict[str, dict[str, bytes]] = {}
         self.parent = Parent(
+            incarnation=Epoch(term, 0),
             random_bytes=secrets.token_bytes,
-            chance=random.SystemRandom(),
-            heartbeat_s=settings.heartbeat_s,
+            chance=random.Random(secrets.randbits(64)),
+            options=ParentOptions(heartbeat_s=settings.heartbeat_s),
         )
         for node, record in store.records(KIND).items():
             epoch = Epoch(record["term"], record["counter"])
-            self.parent.know(node, epoch, base64.b64decode(record["key"]), clock.now())
+            self.parent.know(node, epoch, base64.b64decode(record["key"]))
 
     async def open(self) -> None:
         """Bind the socket; raises `KedgeError` when the port is taken."""
@@ -109,15 +116,19 @@ class Link(asyncio.DatagramProtocol):
 
     def _flush(self) -> None:
         self._flush_due = False
-        while (event := self.parent.next_event()) is not None:
-            if isinstance(event, Joined):
-                self._keep_key(event)
-            self._told(event)
+        self._tell()
         if self._transport is None:
             return
         for data, address in self.parent.datagrams_to_send(self._clock.now()):
             self._transport.sendto(data, address)
+        self._tell()
         self._set_timer()
+
+    def _tell(self) -> None:
+        while (event := self.parent.next_event()) is not None:
+            if isinstance(event, Joined):
+                self._keep_key(event)
+            self._told(event)
 
     def _keep_key(self, event: Joined) -> None:
         record = {
@@ -137,10 +148,13 @@ class Link(asyncio.DatagramProtocol):
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
 
     def close(self) -> None:
-        """Close the socket."""
+        """Say good-bye, so that agents seek another parent at once, and close the socket."""
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
+            self.parent.close()
+            for data, address in self.parent.datagrams_to_send(self._clock.now()):
+                self._transport.sendto(data, address)
             self._transport.close()
             self._transport = None
 

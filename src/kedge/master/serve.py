@@ -77,7 +77,7 @@ async def serving(
         supervisor = Supervisor(lambda name, why: journal.write("", "service", name, cause=why))
         permits = Permits(store, term)
         neighbours = Neighbours(head, permits)
-        link = Link(settings, store, clock, neighbours.told)
+        link = Link(settings, store, clock, term, neighbours.told)
         io = MasterIo(
             settings, head, link, permits, Secrets(settings.state_dir / "secrets.yaml"),
             lanes, supervisor,
