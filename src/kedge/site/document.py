@@ -26,7 +26,9 @@ def read_document(files: Mapping[str, str], problems: Problems) -> dict[str, tup
             tree = read_yaml(files[name], name, problems)
         except KedgeError as error:
             file, _, line = error.where.rpartition(":")
-            problems.add(error, Place(file, int(line)) if file and line.isdecimal() else Place(name))
+            problems.add(
+                error, Place(file, int(line)) if file and line.isdecimal() else Place(name)
+            )
             continue
         if isinstance(tree, Table):
             _merge(tree, document, problems)

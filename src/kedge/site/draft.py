@@ -64,7 +64,7 @@ def read_draft(
     sections = {name: document.get(name, (nothing, Place()))[0] for name in words.SECTIONS}
     draft = Draft(networks=read_networks(sections["networks"], problems))
     overlays = Overlays(files)
-    for name, spec in entries(sections["overlays"], "overlays", problems):
+    for name, spec, _ in entries(sections["overlays"], "overlays", problems):
         overlays.sets[name] = read_files(spec, f"overlay {name}", overlays, problems)
     reader = Reader(variables, draft.networks.keys(), overlays, problems)
     _Sections(reader, draft).read(sections)
@@ -111,10 +111,9 @@ class _Sections:
         everywhere = read_files(sections["files"], "files", self.reader.overlays, self.problems)
         self.draft.base.files = {**everywhere, **self.draft.base.files}
         self.profiles(sections["profiles"])
-        for name, spec in entries(sections["groups"], "groups", self.problems):
-            self.group(name, spec)
-        for text, spec in entries(sections["nodes"], "nodes", self.problems):
-            place = sections["nodes"].keys[text] if isinstance(sections["nodes"], Table) else Place()
+        for name, spec, place in entries(sections["groups"], "groups", self.problems):
+            self.group(name, spec, place)
+        for text, spec, place in entries(sections["nodes"], "nodes", self.problems):
             self.entry(text, spec, place)
 
     def cluster(self, tree: Tree) -> None:
@@ -126,13 +125,16 @@ class _Sections:
                 next_step="Write: cluster: { name: lab, domain: lab.example }",
             )
             return
-        self.draft.base, rest = self.reader.layer("cluster", tree, words.CLUSTER_KEYS)
+        self.draft.base, rest = self.reader.layer("cluster", tree, tree.place, words.CLUSTER_KEYS)
         name = self.word(rest.get("name"), tree.place, "cluster.name")
         domain = rest.get("domain")
         text = domain.raw if isinstance(domain, Scalar) else ""
         if domain is not None and not words.DOMAIN.fullmatch(text):
             self.problems.refuse(
-                "bad_name", domain.place, "cluster.domain is no domain", next_step="Like lab.example"
+                "bad_name",
+                domain.place,
+                "cluster.domain is no domain",
+                next_step="Like lab.example",
             )
         self.draft.cluster = Cluster(name, text)
 
@@ -149,9 +151,9 @@ class _Sections:
 
     def profiles(self, tree: Tree) -> None:
         extends: dict[str, list[tuple[str, Place]]] = {}
-        for name, spec in entries(tree, "profiles", self.problems):
-            self.check_word(name, spec.place, "profile")
-            layer, rest = self.reader.layer(f"profile {name}", spec, words.PROFILE_KEYS)
+        for name, spec, place in entries(tree, "profiles", self.problems):
+            self.check_word(name, place, "profile")
+            layer, rest = self.reader.layer(f"profile {name}", spec, place, words.PROFILE_KEYS)
             self.draft.profiles[name] = layer
             extends[name] = (
                 names_of(rest["extends"], "extends", self.problems) if "extends" in rest else []
@@ -208,9 +210,9 @@ class _Sections:
             names = names_of(rest["profiles"], "profiles", self.problems)
             layer.profiles = tuple(name for name, at in names if self.known_profile(name, at))
 
-    def group(self, name: str, spec: Tree) -> None:
-        self.check_word(name, spec.place, "group")
-        layer, rest = self.reader.layer(f"group {name}", spec, words.GROUP_KEYS)
+    def group(self, name: str, spec: Tree, place: Place) -> None:
+        self.check_word(name, place, "group")
+        layer, rest = self.reader.layer(f"group {name}", spec, place, words.GROUP_KEYS)
         self.used_profiles(layer, rest)
         nodes = rest.get("nodes")
         names: list[str] = []
@@ -219,20 +221,19 @@ class _Sections:
         else:
             self.problems.refuse(
                 "no_nodes",
-                nodes.place if nodes else spec.place,
+                nodes.place if nodes else place,
                 f"group {name} needs nodes",
                 next_step='Write: nodes: "n[001-040]"',
             )
         parents: list[tuple[str, Place]] = []
         if "parents" in rest:
-            for text, place in names_of(rest["parents"], "parents", self.problems):
-                parents += [(node, place) for node in expand_nodes(text, place, self.problems)]
+            for text, at in names_of(rest["parents"], "parents", self.problems):
+                parents += [(node, at) for node in expand_nodes(text, at, self.problems)]
         self.draft.groups[name] = GroupDraft(name, layer, names, parents)
 
     def entry(self, text: str, spec: Tree, place: Place) -> None:
         names = expand_nodes(text, place, self.problems)
-        layer, rest = self.reader.layer(_entry_name(text, names), spec, words.NODE_KEYS)
-        layer.place = place
+        layer, rest = self.reader.layer(_entry_name(text, names), spec, place, words.NODE_KEYS)
         self.used_profiles(layer, rest)
         if "macs" in rest:
             if len(names) == 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from kedge.core.kinds import Anything, Integer, Kind, ListOf, Struct, Text, ValueProblem
 from kedge.core.variable import Variable
@@ -63,9 +64,11 @@ class Reader:
     overlays: Overlays
     problems: Problems
 
-    def layer(self, name: str, tree: Tree, keys: tuple[str, ...]) -> tuple[Layer, dict[str, Tree]]:
+    def layer(
+        self, name: str, tree: Tree, place: Place, keys: tuple[str, ...]
+    ) -> tuple[Layer, dict[str, Tree]]:
         """The layer in ``tree``, and those of ``keys`` that the section itself must read."""
-        layer = Layer(name, tree.place)
+        layer = Layer(name, place)
         rest: dict[str, Tree] = {}
         if not isinstance(tree, Table):
             if not (isinstance(tree, Scalar) and tree.value is None):
@@ -121,7 +124,7 @@ class Reader:
             template = compile_tree(tree, kind)
             fixed = is_fixed(template)
             if fixed:
-                template = kind.check(template)  # pyright: ignore[reportAssignmentType]
+                template = cast(Template, kind.check(template))
         except PatternProblem as problem:
             self.problems.refuse("pattern", tree.place, f"{what}: {problem}")
             return None
@@ -140,7 +143,7 @@ class Reader:
         )
 
     def _vars(self, layer: Layer, tree: Tree) -> None:
-        for key, value in entries(tree, f"{layer.name}: vars", self.problems):
+        for key, value, _ in entries(tree, f"{layer.name}: vars", self.problems):
             if not words.ATTRIBUTE.fullmatch(key):
                 self.problems.refuse(
                     "bad_name",
@@ -161,11 +164,9 @@ class Reader:
                 layer.vars[key] = leaf
 
     def _addresses(self, layer: Layer, tree: Tree) -> None:
-        for key, value in entries(tree, f"{layer.name}: addresses", self.problems):
+        for key, value, _ in entries(tree, f"{layer.name}: addresses", self.problems):
             if key not in self.networks:
-                self.problems.unknown(
-                    "unknown_network", value.place, "network", key, self.networks
-                )
+                self.problems.unknown("unknown_network", value.place, "network", key, self.networks)
             elif leaf := self.text(layer, value, f"addresses.{key}"):
                 layer.addresses[key] = leaf
 
@@ -181,10 +182,10 @@ def refuse_value(problems: Problems, place: Place, what: str, problem: ValueProb
     )
 
 
-def entries(tree: Tree, what: str, problems: Problems) -> Iterable[tuple[str, Tree]]:
-    """The entries of a mapping; an empty value has none, anything else is refused."""
+def entries(tree: Tree, what: str, problems: Problems) -> Iterable[tuple[str, Tree, Place]]:
+    """Key, value and the key's place; an empty value has none, anything else is refused."""
     if isinstance(tree, Table):
-        return tree.entries.items()
+        return [(key, value, tree.keys[key]) for key, value in tree.entries.items()]
     if not (isinstance(tree, Scalar) and tree.value is None):
         problems.refuse("not_a_mapping", tree.place, f"{what} must be a mapping")
     return ()
@@ -205,8 +206,7 @@ def compile_tree(tree: Tree, kind: Kind) -> Template:
         return [compile_tree(each, item) for each in tree.items]
     fields: Mapping[str, Kind] = kind.fields if isinstance(kind, Struct) else {}
     return {
-        key: compile_tree(value, fields.get(key, Anything()))
-        for key, value in tree.entries.items()
+        key: compile_tree(value, fields.get(key, Anything())) for key, value in tree.entries.items()
     }
 
 
@@ -305,4 +305,3 @@ class _Assign:
             )
         elif leaf := self.reader.leaf(self.layer, tree, kind, what):
             self.layer.values[path] = leaf
-

@@ -44,21 +44,21 @@ class Range:
 def read_networks(tree: Tree, problems: Problems) -> dict[str, Range]:
     """Every network that can be read."""
     found: dict[str, Range] = {}
-    for name, spec in entries(tree, "networks", problems):
+    for name, spec, place in entries(tree, "networks", problems):
         if not words.WORD.fullmatch(name):
             problems.refuse(
-                "bad_name", spec.place, f"{name[:80]!r} is no name for a network", next_step=_NAMES
+                "bad_name", place, f"{name[:80]!r} is no name for a network", next_step=_NAMES
             )
         elif isinstance(spec, Table):
             for key in spec.entries:
                 if key not in words.NETWORK_KEYS:
                     problems.unknown("unknown_key", spec.keys[key], "key", key, words.NETWORK_KEYS)
-            if network := _read_network(name, spec, problems):
+            if network := _read_network(name, spec, place, problems):
                 found[name] = network
         else:
             problems.refuse(
                 "not_a_mapping",
-                spec.place,
+                place,
                 f"network {name} must be a mapping",
                 next_step=f"{name}: {{ cidr: 10.77.0.0/16, gateway: 10.77.0.1 }}",
             )
@@ -68,7 +68,7 @@ def read_networks(tree: Tree, problems: Problems) -> dict[str, Range]:
 _NAMES = "Use letters, digits and -, like provision"
 
 
-def _read_network(name: str, spec: Table, problems: Problems) -> Range | None:
+def _read_network(name: str, spec: Table, place: Place, problems: Problems) -> Range | None:
     cidr = _cidr(name, spec, problems)
     if cidr is None:
         return None
@@ -80,11 +80,11 @@ def _read_network(name: str, spec: Table, problems: Problems) -> Range | None:
         name, str(cidr), str(gateway[0]) if gateway else "", lists["dns"], lists["ntp"]
     )
     first, last = int(cidr.network_address), int(cidr.broadcast_address)
-    checked = Range(network, spec.place, cidr.version, first, last, -1)
+    checked = Range(network, place, cidr.version, first, last, -1)
     if gateway and (fault := checked.fault(gateway[0])):
         problems.refuse("bad_gateway", spec.entries["gateway"].place, f"gateway: {fault}")
     number = int(gateway[0]) if gateway else -1
-    return Range(network, spec.place, cidr.version, first, last, number)
+    return Range(network, place, cidr.version, first, last, number)
 
 
 def _cidr(name: str, spec: Table, problems: Problems) -> IpNetwork | None:

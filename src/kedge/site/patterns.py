@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from kedge.core.kinds import Value
 
-NODE_NAMES = ("name", "number", "index", "group", "cluster", "domain")
+NODE_NAMES: tuple[str, ...] = ("name", "number", "index", "group", "cluster", "domain")
 """What every node's patterns may use beside the site's own ``vars``."""
 
 Names = Mapping[str, Value]
@@ -57,7 +57,8 @@ class Pattern:
     @property
     def names(self) -> frozenset[str]:
         """Every name that it uses."""
-        return frozenset().union(*(p.names for p in self.parts if isinstance(p, Expression)))
+        found: set[str] = set()
+        return frozenset(found.union(*(p.names for p in self.parts if isinstance(p, Expression))))
 
     def expand(self, names: Names) -> Value:
         """The value for one node; raises `PatternProblem`."""
@@ -69,7 +70,7 @@ class Pattern:
         )
 
 
-Template = None | bool | int | float | str | Pattern | list["Template"] | dict[str, "Template"]
+Template = bool | int | float | str | Pattern | list["Template"] | dict[str, "Template"] | None
 """A value in which texts may be patterns."""
 
 
@@ -115,7 +116,8 @@ def names_in(template: Template) -> frozenset[str]:
         items = template
     elif isinstance(template, dict):
         items = template.values()
-    return frozenset().union(*(names_in(item) for item in items))
+    found: set[str] = set()
+    return frozenset(found.union(*map(names_in, items)))
 
 
 def expand(template: Template, names: Names) -> Value:
@@ -164,7 +166,7 @@ class _Parser:
         if digits and not re.fullmatch(r"0[1-9]d?", digits):
             raise PatternProblem(f"{{{source}}}: after the colon stands a width like 03")
         self.digits = int(digits.rstrip("d") or "0")
-        self.tokens = [match for match in _TOKENS.finditer(text)]
+        self.tokens = list(_TOKENS.finditer(text))
         self.at = 0
         self.names: set[str] = set()
 

@@ -53,9 +53,7 @@ class _Shared:
 class Problems:
     """The errors found so far; `raise_any` ends the reading when there are some."""
 
-    errors: list[tuple[Place, KedgeError]] = field(
-        default_factory=list[tuple[Place, KedgeError]]
-    )
+    errors: list[tuple[Place, KedgeError]] = field(default_factory=list[tuple[Place, KedgeError]])
     _shared: dict[tuple[str, Place], _Shared] = field(
         default_factory=dict[tuple[str, Place], _Shared]
     )

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from kedge.core.kinds import Value
 from kedge.site import words
 from kedge.site.layers import entries
-from kedge.site.problems import Place, Problems, shorten
+from kedge.site.problems import Problems, shorten
 from kedge.site.tree import Scalar, Table, Tree, plain
 
 _POOLS = ("cluster", "group")
@@ -18,11 +18,11 @@ def read_budgets(
 ) -> dict[str, dict[str, int]]:
     """``power.inrush: { rack: 4, cluster: 20 }``; one number alone is the whole cluster's."""
     budgets: dict[str, dict[str, int]] = {}
-    for name, spec in entries(tree, "budgets", problems):
+    for name, spec, place in entries(tree, "budgets", problems):
         if not words.BUDGET.fullmatch(name):
             problems.refuse(
                 "bad_name",
-                spec.place,
+                place,
                 f"{shorten(name, 80)!r} is no name for a budget",
                 next_step="Write it like power.inrush",
             )
@@ -56,12 +56,12 @@ def _limit(tree: Tree, what: str, problems: Problems) -> int | None:
 def read_settings(tree: Tree, problems: Problems) -> dict[str, Value]:
     """Settings by module; the modules check their own."""
     found: dict[str, Value] = {}
-    for name, spec in entries(tree, "settings", problems):
+    for name, spec, place in entries(tree, "settings", problems):
         secret = words.find_secret(spec)
         if words.is_secret_key(name) or secret is not None:
             problems.refuse(
                 "secret_inline",
-                secret.place if secret else Place(spec.place.file, spec.place.line),
+                secret.place if secret else place,
                 f"settings.{shorten(name, 80)} holds a secret; a site only names secrets",
                 next_step="Put it into secrets.yaml of the state directory",
             )

@@ -37,7 +37,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]{1,30}|[0-9]{1,30}\.[0-9]{0,30})([eE][-+]?[0-
 class Scalar:
     """One value; ``raw`` is how it is written (``2026.10`` stays ``2026.10``)."""
 
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
     raw: str
     place: Place
 
@@ -77,7 +77,9 @@ def read_yaml(text: str, file: str, problems: Problems) -> Tree | None:
     Duplicate keys are noted in ``problems`` and do not end the reading.
     """
     if len(text) > MOST_CHARACTERS:
-        raise _refusal("too_large", file, 0, f"the file is longer than {MOST_CHARACTERS} characters")
+        raise _refusal(
+            "too_large", file, 0, f"the file is longer than {MOST_CHARACTERS} characters"
+        )
     try:
         text.encode()
         return _Builder(iter(yaml.parse(text, Loader=_LOADER)), file, problems).document()  # pyright: ignore[reportUnknownMemberType]
@@ -212,7 +214,7 @@ class _Builder:
         return Place(self.file, event.start_mark.line + 1)
 
 
-def _resolve(raw: str) -> None | bool | int | float | str:
+def _resolve(raw: str) -> bool | int | float | str | None:
     """What an unquoted scalar means in YAML 1.2's core schema."""
     if raw in _NULL:
         return None

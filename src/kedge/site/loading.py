@@ -1,0 +1,80 @@
+"""Loads a site: the texts of one folder become a checked `Site`, or every error at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kedge.core.variable import Variable
+from kedge.lib.errors import KedgeErrors
+from kedge.site.checks import check_names, check_unique
+from kedge.site.draft import Draft, read_draft
+from kedge.site.model import Group, Site
+from kedge.site.problems import Place, Problems
+from kedge.site.render import render_files
+from kedge.site.resolve import Resolved, Resolver
+from kedge.site.words import PROVISION
+
+
+def load(files: Mapping[str, str], graph_variables: Mapping[str, Variable]) -> Site:
+    """The site that ``files`` describe (path within the folder -> text).
+
+    ``graph_variables`` are the modules' variables by name; only configured ones may be set. Raises
+    `KedgeErrors` with everything that is wrong; no other exception, whatever the texts are.
+    """
+    problems = Problems()
+    draft = read_draft(files, graph_variables, problems)
+    resolved = Resolver(draft, graph_variables, problems).run()
+    if PROVISION not in draft.networks and resolved.nodes:
+        problems.refuse(
+            "no_network",
+            Place(next(iter(draft.groups.values())).layer.place.file),
+            f"there is no network {PROVISION!r}, which nodes boot from",
+            next_step="Write: networks: { provision: { cidr: 10.77.0.0/16 } }",
+        )
+    check_names(draft, resolved.nodes, problems)
+    check_unique(resolved.nodes, resolved.origins, problems)
+    problems.raise_any()
+    site = _site(draft, resolved)
+    _try_files(site, problems)
+    problems.raise_any()
+    return site
+
+
+def _site(draft: Draft, resolved: Resolved) -> Site:
+    groups = {
+        name: Group(
+            name,
+            tuple(group.nodes),
+            group.layer.profiles or (),
+            tuple(parent for parent, _ in group.parents),
+            str(group.layer.hold.template) if group.layer.hold and group.layer.hold.fixed else "",
+        )
+        for name, group in draft.groups.items()
+    }
+    return Site(
+        cluster=draft.cluster,
+        networks={name: checked.network for name, checked in draft.networks.items()},
+        groups=groups,
+        nodes=resolved.nodes,
+        origins=resolved.origins,
+        files=resolved.files,
+        budgets=draft.budgets,
+        settings=draft.settings,
+    )
+
+
+def _try_files(site: Site, problems: Problems) -> None:
+    """Render each set of host files for one node that has it: a typo is refused before it is applied."""
+    tried: set[tuple[str, tuple[str, ...], int]] = set()
+    for name, files in site.files.items():
+        node = site.nodes[name]
+        key = (node.group, node.profiles, hash(files))
+        if key in tried:
+            continue
+        tried.add(key)
+        try:
+            render_files(site, name)
+        except KedgeErrors as errors:
+            for error in errors.errors:
+                file, _, line = error.where.rpartition(":")
+                problems.add(error, Place(file, int(line) if line.isdecimal() else 0))
