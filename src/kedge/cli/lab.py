@@ -180,8 +180,8 @@ def console(node: str, follow: bool, name: str | None) -> None:
 @_reported
 def exec(command: tuple[str, ...], name: str | None) -> None:
     """Run COMMAND inside the lab's network namespace: kedge lab exec -- ping 10.78.0.11."""
-    from kedge.lab.inside import become
     from kedge.lab.lab import Lab
+    from kedge.lab.namespace import become
 
     lab = Lab.running(name)
     os.environ.update(lab.exec_mark())

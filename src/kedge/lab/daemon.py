@@ -8,13 +8,23 @@ again, it finds them by their mark and goes on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
 from typing import Any
 
-from kedge.lab import certificates, control, credentials, faults, ipmi, network, processes
+from kedge.lab import (
+    certificates,
+    control,
+    credentials,
+    faults,
+    ipmi,
+    namespace,
+    network,
+    processes,
+)
 from kedge.lab.bmc import Bmc
 from kedge.lab.description import Description, load_saved
 from kedge.lab.faults import Faults
@@ -29,6 +39,7 @@ from kedge.lib.errors import KedgeError
 log = logging.getLogger(__name__)
 ROLE = "daemon"
 END_GRACE_S = 2.0
+FAILED_S = 5.0
 
 
 class Daemon:
@@ -62,11 +73,14 @@ class Daemon:
             log.error("%s", error)
             self._failure = error
         self._ready.set()
-        await self._stop.wait()
+        # After a failure it stays only until whoever started it has heard why.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), FAILED_S if self._failure else None)
         server.close()
         self._router.stop()
-        for bmc in self._bmcs.values():
-            await bmc.stop()
+        for server_process in (*self._bmcs.values(), self._registry):
+            if server_process is not None:
+                await server_process.stop()
 
     async def _start(self) -> None:
         found = processes.find(self._description.name)
@@ -117,8 +131,8 @@ class Daemon:
             pems = self._paths.run / "certificates"
             pem = certificates.server_file(pems, described.address)
             bmc = RedfishBmc(machine.described, machine, login, pem)
-        await bmc.start()
         self._bmcs[name] = bmc
+        await bmc.start()
         self._step(f"{name}: {described.protocol} BMC at {described.address}, powered off")
 
     def _step(self, text: str) -> None:
@@ -163,9 +177,6 @@ class Daemon:
             raise self._failure
 
     async def _fault(self, machine: Machine, kind: str, value: str | None) -> None:
-        if kind == "kill" and value is None:
-            await machine.switch_off()
-            return
         old = self._faults.get(machine.name, Faults())
         await self._set_faults(machine.name, faults.changed(old, kind, value, machine.name))
 
@@ -181,7 +192,7 @@ class Daemon:
         registry = None
         if self._registry is not None:
             address = f"{self._description.networks.head}:{self._description.registry.port}"
-            registry = {"address": address, "up": self._registry.running()}
+            registry = {"address": address, "up": self._registry.alive()}
         return {
             "daemon": {"pid": os.getpid()},
             "registry": registry,
@@ -223,7 +234,7 @@ def main(name: str) -> None:
     )
     paths = Paths(name)
     description = load_saved(paths.description)
-    network.enter(description.namespace)
+    namespace.enter(description.namespace)
     network.build(description)
     asyncio.run(Daemon(description, paths).run())
 

@@ -6,14 +6,15 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kedge.lab import control, network, parsing, processes
+from kedge.lab import control, namespace, parsing, processes
 from kedge.lab.bmc import Login
 from kedge.lab.credentials import login
 from kedge.lab.description import Description, load_saved
@@ -107,7 +108,7 @@ class Lab:
         processes.end(processes.find(self.name, "daemon").values(), 1.0)
         private(self.paths.run)
         self.description.save(self.paths.description)
-        network.create(self.namespace)
+        namespace.create(self.namespace)
         with self.paths.log.open("ab") as output:
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "kedge.lab.daemon", self.name],
@@ -150,12 +151,14 @@ class Lab:
             processes.end([p for role, p in mine.items() if role.startswith("machine-")], 0.0)
             processes.end(mine.values(), EXEC_GRACE_S)
         progress(f"removing the namespace {self.namespace}")
-        network.remove(self.namespace)
+        namespace.remove(self.namespace)
         for directory in (self.paths.run, self.paths.bulk):
             shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.paths.bulk.parent.rmdir()  # kept while another lab has something in it
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Generator[None]:
         """Only one up or down at a time on this machine."""
         descriptor = os.open(private(RUN_ROOT), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -186,11 +189,17 @@ class Lab:
         self._ask("next-boot", machine=name, device=device)
 
     def kill(self, name: str) -> None:
-        """SIGKILL the machine's QEMU behind everybody's back."""
-        self.fault(name, "kill")
+        """SIGKILL the machine's QEMU behind everybody's back, the daemon's too."""
+        self.require(name)
+        process = processes.find(self.name, f"machine-{name}").get(f"machine-{name}")
+        if process is None or not process.send(signal.SIGKILL):
+            raise KedgeError("lab.not_on", "the machine is off", where=name)
 
     def fault(self, name: str, kind: str, value: str | float | None = None) -> None:
         """kill, bmc-hang, bmc-wrong-password, drop PERCENT, slow RATE (2mbit), or clear."""
+        if kind == "kill" and value is None:
+            self.kill(name)
+            return
         text = None if value is None else str(value)
         self._ask("fault", machine=name, kind=kind, value=text)
 
@@ -214,6 +223,11 @@ class Lab:
                 next_step=f"Machines of this lab: {names}",
             )
 
+    def disk_path(self, name: str, number: int = 0) -> Path:
+        """The raw image of one of the machine's disks; made at its first power-on."""
+        self.require(name)
+        return self.paths.disk(name, number)
+
     # --- inside
 
     def login(self, name: str) -> Login:
@@ -223,7 +237,7 @@ class Lab:
     def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """Start a command inside the lab's network namespace; `down` ends it if it still runs."""
         environment = {**(options.pop("env", None) or os.environ), **self.exec_mark()}
-        entry = [sys.executable, "-m", "kedge.lab.inside", self.namespace, *command]
+        entry = ["nsenter", f"--net={namespace.path_of(self.namespace)}", "--", *command]
         return subprocess.Popen(entry, env=environment, **options)
 
     def exec(

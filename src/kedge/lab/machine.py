@@ -7,7 +7,6 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -44,13 +43,12 @@ class Machine:
         self.uuid = qemu.machine_uuid(description.name, described.name)
         self._lab = description
         self._home = paths.machine(self.name)
-        self._bulk = paths.bulk
+        self._paths = paths
         self._qmp = self._home / "qmp.sock"
         self._once: str | None = None
         self._lock = asyncio.Lock()
         self._process: processes.Process | None = None
         self._child: asyncio.subprocess.Process | None = None
-        self.on_change: Callable[[], None] = lambda: None
 
     def adopt(self, found: dict[str, processes.Process]) -> None:
         """Take over the machine's process from an earlier daemon, where one still runs."""
@@ -190,7 +188,8 @@ class Machine:
     def _make_disks(self) -> list[Path]:
         disks: list[Path] = []
         for number, size_gb in enumerate(self.described.disks_gb):
-            disk = private(self._bulk) / f"{self.name}-disk{number}.raw"
+            disk = self._paths.disk(self.name, number)
+            private(disk.parent)
             if not disk.exists():
                 with disk.open("wb") as file:
                     file.truncate(size_gb << 30)

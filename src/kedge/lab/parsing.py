@@ -14,6 +14,7 @@ from kedge.lib.errors import KedgeError, KedgeErrors
 
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 MACHINE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+ABSOLUTE = re.compile(r"/[^\0]*")
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 TOP = ("name", "networks", "registry", "bmc_credentials", "accelerator", "machines")
@@ -109,7 +110,9 @@ def _registry(reader: Reader, node: yaml.Node | None) -> lab.Registry:
     return lab.Registry(
         enabled=reader.truth(keys["enabled"], "registry.enabled") if "enabled" in keys else True,
         port=reader.whole(keys["port"], "registry.port", 1, 65535) if "port" in keys else 5000,
-        directory=reader.text(keys["directory"], "registry.directory")
+        directory=reader.pattern(
+            keys["directory"], "registry.directory", ABSOLUTE, "/var/cache/kedge-lab/registry"
+        )
         if "directory" in keys
         else None,
     )

@@ -36,6 +36,10 @@ class Paths:
         """What the machine wrote to its serial console, over all its boots."""
         return self.run / "machines" / name / "console.log"
 
+    def disk(self, name: str, number: int) -> Path:
+        """The raw image of a machine's disk."""
+        return self.bulk / f"{name}-disk{number}.raw"
+
 
 def private(directory: Path) -> Path:
     """Make ``directory`` (and its parents) with mode 0700 where missing."""

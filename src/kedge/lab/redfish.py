@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hmac
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from aiohttp import web
@@ -164,7 +163,7 @@ class RedfishBmc:
             return False
         try:
             name, _, password = base64.b64decode(encoded, validate=True).partition(b":")
-        except binascii.Error:
+        except ValueError:
             return False
         return self._right(name, password)
 
@@ -178,12 +177,13 @@ class RedfishBmc:
 
     async def _patch_system(self, request: web.Request) -> web.Response:
         body = await _body(request)
-        boot = body.pop("Boot", {})
+        boot: Any = body.pop("Boot", {})
         if body or not isinstance(boot, dict):
-            raise Refusal(400, f"Only Boot can be changed, not {', '.join(body) or 'that'}")
+            raise Refusal(400, "Only Boot can be changed, and it is an object")
+        boot = cast("dict[str, Any]", boot)
         target = boot.get("BootSourceOverrideTarget")
         enabled = boot.get("BootSourceOverrideEnabled", "Once")
-        if target is not None and target not in BOOT_TARGETS:
+        if target is not None and (not isinstance(target, str) or target not in BOOT_TARGETS):
             raise Refusal(400, f"BootSourceOverrideTarget takes {', '.join(BOOT_TARGETS)}")
         if enabled not in ("Once", "Disabled"):
             raise Refusal(400, "BootSourceOverrideEnabled takes Once, Disabled")
@@ -244,11 +244,11 @@ class RedfishBmc:
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
         body: Any = msgspec.json.decode(await request.read() or b"{}")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Refusal(400, "The body is not JSON") from error
     if not isinstance(body, dict):
         raise Refusal(400, "The body is not a JSON object")
-    return body
+    return cast("dict[str, Any]", body)
 
 
 def _error(status: int, message: str) -> web.Response:

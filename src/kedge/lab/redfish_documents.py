@@ -97,6 +97,17 @@ def _root(chassis: Chassis) -> dict[str, Any]:
     }
 
 
+def session(path: str, name: str, user: str) -> dict[str, Any]:
+    """One open session."""
+    return {
+        "@odata.id": path,
+        "@odata.type": "#Session.v1_3_0.Session",
+        "Id": name,
+        "Name": f"Session {name}",
+        "UserName": user,
+    }
+
+
 def system(machine: Machine, chassis: Chassis) -> dict[str, Any]:
     """The computer system as it is at this moment."""
     path = f"{ROOT}/Systems/{SYSTEM}"

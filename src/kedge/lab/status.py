@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kedge.lab import control, network, processes
+from kedge.lab import control, namespace, processes
 
 if TYPE_CHECKING:
     from kedge.lab.lab import Lab
@@ -35,7 +35,7 @@ def read(lab: Lab) -> dict[str, Any]:
     return {
         "name": lab.name,
         "namespace": lab.namespace,
-        "up": seen["daemon"] is not None and network.exists(lab.namespace),
+        "up": seen["daemon"] is not None and namespace.exists(lab.namespace),
         "daemon": seen["daemon"],
         "registry": seen["registry"],
         "secrets": str(lab.paths.secrets),
