@@ -71,6 +71,16 @@ class Wishes:
         """Set values on nodes by command (None: go back to what the site's files say)."""
         names = self._known(nodes)
         checked = {key: self._checked(key, value) for key, value in values.items()}
+        what = ", ".join(f"{key}={value}" for key, value in checked.items())
+        self._commit(self._with_values(names, checked, by), by, f"set {fold(names)} {what}")
+
+    def preview(self, nodes: Iterable[str], values: Mapping[str, Value]) -> list[Change]:
+        """What `set_values` would change."""
+        names = self._known(nodes)
+        checked = {key: self._checked(key, value) for key, value in values.items()}
+        return diff(self._head.site, self._resolve(self._with_values(names, checked, "")))
+
+    def _with_values(self, names: Iterable[str], checked: Mapping[str, Value], by: str) -> Intent:
         overrides: dict[str, dict[str, Any]] = {
             node: dict(entries) for node, entries in self.intent.overrides.items()
         }
@@ -83,8 +93,7 @@ class Wishes:
                     entries[key] = {"value": value, "by": by, "at": self._stamp()}
             if not entries:
                 del overrides[node]
-        what = ", ".join(f"{key}={value}" for key, value in checked.items())
-        self._commit(replace(self.intent, overrides=overrides), by, f"set {fold(names)} {what}")
+        return replace(self.intent, overrides=overrides)
 
     def hold(self, nodes: Iterable[str], reason: str, by: str) -> None:
         """Leave nodes alone, for a reason."""

@@ -104,8 +104,7 @@ class Operations:
     def plan(self, nodes: str) -> list[Json]:
         """For each node the path to what is configured, or what blocks it."""
         return [
-            explain(self._head.engine, name, self._head.clock.now())
-            for name in self._chosen(nodes)
+            explain(self._head.engine, name, self._head.clock.now()) for name in self._chosen(nodes)
         ]
 
     def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
@@ -152,6 +151,16 @@ class Operations:
         names = self._chosen(nodes, at_least_one=True)
         self._wishes.set_values(names, values, by)
         return {"nodes": fold(names), "revision": self._wishes.intent.revision}
+
+    def preview(self, nodes: str, values: Mapping[str, Value]) -> Json:
+        """What `set_values` would change, and nothing else."""
+        names = self._chosen(nodes, at_least_one=True)
+        return {"nodes": fold(names), "changes": folded(self._wishes.preview(names, values))}
+
+    def preview_power(self, nodes: str, action: str) -> Json:
+        """What `power` would change, and nothing else (a cycle configures nothing)."""
+        values: dict[str, Value] = {"power.state": action} if action != "cycle" else {}
+        return {**self.preview(nodes, values), "action": action}
 
     def hold(self, nodes: str, reason: str, by: str) -> Json:
         """Leave nodes alone until they are released."""
