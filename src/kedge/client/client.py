@@ -1,0 +1,163 @@
+"""The client: one typed method for each operation of the API, and the event stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from kedge.client.answers import About, Event, Message, NodeStatus, VariableRow
+from kedge.client.endpoint import Endpoint
+from kedge.client.stream import read_messages
+from kedge.client.transport import CLOSED, TIMEOUT_S, Transport
+from kedge.lib.errors import KedgeError
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+RETRY_LEAST_S = 0.5
+RETRY_MOST_S = 5.0
+SILENCE_S = 45.0
+
+
+class Client:
+    """All operations; every method raises `KedgeError`. Use it inside ``async with``."""
+
+    def __init__(self, endpoint: Endpoint, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._transport = Transport(endpoint, timeout_s=timeout_s)
+
+    async def __aenter__(self) -> Self:
+        await self._transport.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        await self._transport.close()
+
+    async def _get(self, path: str, shape: type[T], **query: object) -> T:
+        asked = {key: str(value) for key, value in query.items() if value not in ("", None)}
+        return _decoded(await self._transport.call("GET", path, query=asked), shape)
+
+    async def _post(self, path: str, shape: type[T], *, lasting: bool = False, **body: object) -> T:
+        return _decoded(await self._transport.call("POST", path, body=body, lasting=lasting), shape)
+
+    async def about(self) -> About:
+        """The master itself."""
+        return await self._get("/v1/about", About)
+
+    async def status(self, nodes: str = "") -> list[NodeStatus]:
+        """One row a node."""
+        return await self._get("/v1/status", list[NodeStatus], nodes=nodes)
+
+    async def node(self, name: str) -> Json:
+        """All that is known of one node."""
+        return await self._get(f"/v1/nodes/{quote(name, safe='')}", Json)
+
+    async def strangers(self) -> list[Json]:
+        """Machines that are in no file."""
+        return await self._get("/v1/strangers", list[Json])
+
+    async def plan(self, nodes: str) -> list[Json]:
+        """For each node the path to what is configured, or what blocks it."""
+        return await self._get("/v1/plan", list[Json], nodes=nodes)
+
+    async def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
+        """The mutation graph as text."""
+        query = {"style": style, "module": module, "node": node}
+        return (await self._transport.call("GET", "/v1/graph", query=query)).decode()
+
+    async def variables(self) -> list[VariableRow]:
+        """All declared variables."""
+        return await self._get("/v1/variables", list[VariableRow])
+
+    async def events(self, nodes: str = "", after: int = 0, limit: int = 100) -> list[Event]:
+        """The log: the last events, or the first behind ``after``."""
+        return await self._get("/v1/events", list[Event], nodes=nodes, after=after, limit=limit)
+
+    async def diff(self, files: Mapping[str, str]) -> list[Json]:
+        """What applying a site's files would change."""
+        return await self._post("/v1/diff", list[Json], files=files)
+
+    async def apply(self, files: Mapping[str, str], revision: int | None = None) -> list[Json]:
+        """Make files the site; with ``revision`` only if nobody committed since."""
+        return await self._post("/v1/apply", list[Json], files=files, revision=revision)
+
+    async def set_values(
+        self, nodes: str, values: Mapping[str, Any], *, dry_run: bool = False
+    ) -> Json:
+        """Set configured values (None takes one back)."""
+        return await self._post("/v1/set", Json, nodes=nodes, values=values, dry_run=dry_run)
+
+    async def hold(self, nodes: str, reason: str) -> Json:
+        """Leave nodes alone."""
+        return await self._post("/v1/hold", Json, nodes=nodes, reason=reason)
+
+    async def release(self, nodes: str) -> Json:
+        """End holds put by command."""
+        return await self._post("/v1/release", Json, nodes=nodes)
+
+    async def retry(self, nodes: str) -> Json:
+        """Try quarantined nodes again."""
+        return await self._post("/v1/retry", Json, nodes=nodes)
+
+    async def power(self, nodes: str, action: str, *, dry_run: bool = False) -> Json:
+        """Configure power on or off, or cycle once."""
+        return await self._post("/v1/power", Json, nodes=nodes, action=action, dry_run=dry_run)
+
+    async def act(self, module: str, action: str, args: Mapping[str, Any]) -> Any:
+        """A verb of a module's own, to its end however long it takes."""
+        path = f"/v1/modules/{quote(module, safe='')}/actions/{quote(action, safe='')}"
+        answer = await self._transport.call("POST", path, body={"args": args}, lasting=True)
+        return msgspec.json.decode(answer)
+
+    async def watch(
+        self, *topics: str, after: int = 0, reconnect: bool = True
+    ) -> AsyncIterator[Message]:
+        """Everything that happens (no topics: all of it), lines of the log behind ``after`` first.
+
+        After a lost connection it goes on where it was; the first message of each connection has
+        the topic ``connected``, so that the caller looks anew at what is not in the log.
+        """
+        last, pause_s = after, RETRY_LEAST_S
+        while True:
+            try:
+                async for message in self._watch_once(topics, last):
+                    last = message.seq or last
+                    pause_s = RETRY_LEAST_S
+                    yield message
+            except KedgeError as error:
+                if not reconnect or error.code not in ("api.unreachable", "api.busy"):
+                    raise
+            if not reconnect:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RETRY_MOST_S)
+
+    async def _watch_once(self, topics: tuple[str, ...], last: int) -> AsyncIterator[Message]:
+        headers = {"Last-Event-ID": str(last)} if last else None
+        query = {"topics": ",".join(topics)}
+        async with self._transport.exchange(
+            "GET", "/v1/watch", query=query, headers=headers, lasting=True
+        ) as response:
+            yield Message("connected", {})
+            try:
+                async for message in read_messages(response.content, SILENCE_S):
+                    yield message
+            except CLOSED as error:
+                raise KedgeError("api.unreachable", "the stream broke", why=str(error)) from None
+
+
+def _decoded(raw: bytes, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise KedgeError(
+            "api.answer", "Kedge answered something unexpected", why=str(error),
+            next_step="Is the master of another version? See: kedge version",
+        ) from None  # fmt: skip
