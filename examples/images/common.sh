@@ -77,6 +77,8 @@ SLIM=(
     --dpkgopt='path-exclude=/usr/share/bash-completion/*'
     --dpkgopt='path-exclude=/usr/share/zsh/*'
     --dpkgopt='path-exclude=/boot/System.map-*'
+    # Names of devices for people to read: 25 MB, and minutes of an emulated first boot to compile them.
+    --dpkgopt='path-exclude=/usr/lib/udev/hwdb.d/*'
     --dpkgopt='path-exclude=/boot/config-*'
     # The kernel's initramfs is Kedge's own: do not build another.
     --dpkgopt='path-exclude=/etc/kernel/postinst.d/initramfs-tools'
@@ -95,6 +97,13 @@ build_once() {
     ) 9>"$layer.lock"
     echo "$layer"
 }
+
+# Services of a machine with a disk: each costs seconds on every boot of a node without one.
+DISK_SERVICES=(
+    systemd-hwdb-update.service systemd-journal-catalog-update.service ldconfig.service
+    systemd-update-done.service systemd-sysusers.service systemd-firstboot.service
+    systemd-boot-random-seed.service systemd-pcrmachine.service systemd-pstore.service
+)
 
 # The thin top layer: what makes one version or variant differ from another.
 build_top_layer() {

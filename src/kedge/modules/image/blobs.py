@@ -49,13 +49,16 @@ def file_digest(path: Path) -> str:
 
 
 def verify_blob(state_dir: Path, digest: str) -> None:
-    """KedgeError ``image.blob_corrupt`` or ``image.blob_missing`` unless its content is what its name says."""
+    """KedgeError ``image.blob_corrupt`` or ``image.blob_missing`` unless it is what its name says."""
     path = blob_path(state_dir, digest)
     try:
         actual = file_digest(path)
     except FileNotFoundError:
         raise KedgeError(
-            "image.blob_missing", "this file is gone", where=str(path), next_step="Import the image again"
+            "image.blob_missing",
+            "this file is gone",
+            where=str(path),
+            next_step="Import the image again",
         ) from None
     if actual != digest:
         raise KedgeError(

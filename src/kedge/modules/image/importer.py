@@ -83,7 +83,9 @@ async def import_image(
                     return found
         if found is not None:
             return found
-        return await _in_thread(partial(_finish, reference, arch, state_dir, image, flatten_above), tell)
+        return await _in_thread(
+            partial(_finish, reference, arch, state_dir, image, flatten_above), tell
+        )
 
 
 def _finish(
@@ -144,8 +146,7 @@ async def _in_thread(work: Callable[[Progress, Callable[[], None]], T], tell: Pr
     except asyncio.CancelledError:
         cancelled.set()
         await asyncio.wait([thread])
-        if thread.exception() is None or isinstance(thread.exception(), _Stopped):
-            raise
+        thread.exception()  # it is no longer of interest, and now nobody complains that it was not fetched
         raise
 
 

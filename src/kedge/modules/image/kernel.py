@@ -13,7 +13,12 @@ from pathlib import Path
 from kedge.lib.errors import KedgeError
 from kedge.modules.image.blobs import Blob, blob_path, work_folder, write_blob
 from kedge.modules.image.kernel_formats import plain_kernel
-from kedge.modules.image.kernel_modules import LISTS, choose_modules, pack_modules, parse_dependencies
+from kedge.modules.image.kernel_modules import (
+    LISTS,
+    choose_modules,
+    pack_modules,
+    parse_dependencies,
+)
 from kedge.modules.image.layers import ConvertedImage
 from kedge.modules.image.squashfs import extract
 from kedge.modules.image.store import Kernel
@@ -49,7 +54,11 @@ def take_kernel(
     wanted = [path, ARGS_FILE, *(f"{folder}/{name}" for name in LISTS)]
     with work_folder(state_dir) as work:
         found = files.read(wanted, work)
-        lists = {name: found[f"{folder}/{name}"].decode() for name in LISTS if f"{folder}/{name}" in found}
+        lists = {
+            name: found[f"{folder}/{name}"].decode()
+            for name in LISTS
+            if f"{folder}/{name}" in found
+        }
         if "modules.dep" not in lists:
             raise _no_kernel(where, f"{folder}/modules.dep is missing", "Run depmod in the image")
         modules = choose_modules(parse_dependencies(lists["modules.dep"], where))
@@ -57,7 +66,9 @@ def take_kernel(
 
     def read(module: str) -> bytes:
         if f"{folder}/{module}" not in contents:
-            raise _no_kernel(where, f"{folder}/{module} is missing", "Install the kernel package again")
+            raise _no_kernel(
+                where, f"{folder}/{module} is missing", "Install the kernel package again"
+            )
         return contents[f"{folder}/{module}"]
 
     kernel = write_blob(state_dir, plain_kernel(found[path], arch, f"{where}: {path}"))
@@ -86,7 +97,10 @@ class _Files:
         for number, names in by_layer.items():
             target = work / f"layer{number}"
             blob = blob_path(self._state_dir, self._image.layers[number].blob)
-            inner = {path: b"/".join(parts).decode("utf-8", "surrogateescape") for path, parts in names.items()}
+            inner = {
+                path: b"/".join(parts).decode("utf-8", "surrogateescape")
+                for path, parts in names.items()
+            }
             extract(blob, sorted(set(inner.values())), target)
             for path, name in inner.items():
                 contents[path] = (target / name).read_bytes()
@@ -105,7 +119,9 @@ def _newest_kernel(image: ConvertedImage, where: str) -> tuple[str, str]:
     usable = [version for version in candidates if _VERSION.fullmatch(version)]
     if not usable:
         raise _no_kernel(
-            where, "there is neither /boot/vmlinuz-* nor /usr/lib/modules/*/vmlinuz", "Install a kernel package"
+            where,
+            "there is neither /boot/vmlinuz-* nor /usr/lib/modules/*/vmlinuz",
+            "Install a kernel package",
         )
     newest = max(usable, key=version_key)
     return newest, candidates[newest]
@@ -127,7 +143,9 @@ def _modules_folder(image: ConvertedImage, version: str, where: str) -> str:
         found = image.stack.resolve(folder)
         if found is not None and found[1].is_dir:
             return folder
-    raise _no_kernel(where, f"/usr/lib/modules/{version} is missing", "Install that kernel's modules")
+    raise _no_kernel(
+        where, f"/usr/lib/modules/{version} is missing", "Install that kernel's modules"
+    )
 
 
 def _names(image: ConvertedImage, folder: str) -> set[str]:
@@ -136,7 +154,9 @@ def _names(image: ConvertedImage, folder: str) -> set[str]:
     return {name.decode("utf-8", "replace") for name in children or {}}
 
 
-def _arguments(labels: Mapping[str, str], file: bytes | None, arch: str, where: str) -> tuple[str, ...]:
+def _arguments(
+    labels: Mapping[str, str], file: bytes | None, arch: str, where: str
+) -> tuple[str, ...]:
     """The image's label, else its file, else the architecture's default. They end up in a boot script, so
     nothing passes that could mean something to it."""
     if ARGS_LABEL in labels:
@@ -155,7 +175,9 @@ def _arguments(labels: Mapping[str, str], file: bytes | None, arch: str, where: 
                 next_step=f"Change the label {ARGS_LABEL} or {ARGS_FILE} of the image",
             )
     if len(args) > _MAX_ARGUMENTS:
-        raise KedgeError("image.bad_kernel_args", "there are too many kernel arguments", where=where)
+        raise KedgeError(
+            "image.bad_kernel_args", "there are too many kernel arguments", where=where
+        )
     return args
 
 

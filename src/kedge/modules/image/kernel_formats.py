@@ -63,7 +63,9 @@ def decompress(content: bytes, kind: str, where: str) -> bytes:
 
 def _unzstd(content: bytes) -> bytes:
     command = ["zstd", "--decompress", "--stdout", "--quiet"]
-    done = subprocess.run(command, input=content, capture_output=True, timeout=_TIMEOUT_S, check=True)
+    done = subprocess.run(
+        command, input=content, capture_output=True, timeout=_TIMEOUT_S, check=True
+    )
     return done.stdout
 
 

@@ -57,21 +57,29 @@ def module_name(path: str) -> str:
 
 
 def pack_modules(
-    version: str, paths: Iterable[str], read: Callable[[str], bytes], lists: Mapping[str, str], where: str
+    version: str,
+    paths: Iterable[str],
+    read: Callable[[str], bytes],
+    lists: Mapping[str, str],
+    where: str,
 ) -> bytes:
     """A gzip-compressed newc cpio with ``lib/modules/<version>/...``: plain ``.ko`` files, and the lists
     cut to what is in it. gzip, because every kernel can unpack it."""
     paths = list(paths)
     kept = {module_name(path) for path in paths}
     base = f"lib/modules/{version}"
-    entries = [cpio.file(f"{base}/{name}", _cut(name, text, kept).encode()) for name, text in lists.items()]
+    entries = [
+        cpio.file(f"{base}/{name}", _cut(name, text, kept).encode()) for name, text in lists.items()
+    ]
     for path in paths:
         suffix = _suffix(path)
         content = read(path)
         if _SUFFIXES[suffix]:
             content = decompress(content, _SUFFIXES[suffix], f"{where}: {path}")
         if not content.startswith(b"\x7fELF"):
-            raise KedgeError("image.bad_kernel", "this is no kernel module", where=f"{where}: {path}")
+            raise KedgeError(
+                "image.bad_kernel", "this is no kernel module", where=f"{where}: {path}"
+            )
         entries.append(cpio.file(f"{base}/{_plain(path)}", content))
     packer = zlib.compressobj(level=6, wbits=31)
     pieces = [packer.compress(piece) for piece in cpio.archive(cpio.with_parents(entries))]

@@ -115,7 +115,7 @@ def tar_reader(stream: Readable, layer: LayerFile) -> TarReader:
 
 @contextmanager
 def open_layer(layer: LayerFile, stop: Callable[[], None]) -> Generator[_Counted, None, None]:
-    """The layer's uncompressed archive as a stream; what it is compressed with is seen from its first bytes."""
+    """The layer's uncompressed archive as a stream; its first bytes tell how it is compressed."""
     with layer.path.open("rb") as file:
         magic = file.read(4)
         file.seek(0)
@@ -140,7 +140,9 @@ def _zstd(file: IO[bytes], where: str) -> Generator[Readable, None, None]:
         )
     except FileNotFoundError:
         raise KedgeError(
-            "image.program_missing", "zstd is not installed", next_step="Install it: apt-get install zstd"
+            "image.program_missing",
+            "zstd is not installed",
+            next_step="Install it: apt-get install zstd",
         ) from None
     assert process.stdout is not None
     finished = False

@@ -163,14 +163,20 @@ class _Application:
         elif member.kind == "h":
             self._put(siblings, full, self._link_target(path, member))
         elif member.kind in "cb" and member.device == (0, 0):
-            raise refused(self.where, f"{show(path)} is a device 0:0, which means 'removed' to overlayfs")
+            raise refused(
+                self.where, f"{show(path)} is a device 0:0, which means 'removed' to overlayfs"
+            )
         else:
-            self._put(siblings, full, Node(member._replace(name=b"", xattrs=()), (self.layer, place)))
+            self._put(
+                siblings, full, Node(member._replace(name=b"", xattrs=()), (self.layer, place))
+            )
 
     def _put(self, siblings: dict[bytes, Node], full: Parts, node: Node) -> Node:
         existing = siblings.get(full[-1])
         if node.is_dir and existing is not None and existing.source[0] == self.layer:
-            self.hidden.add(full)  # this layer's file had hidden what was below; its directory must too
+            self.hidden.add(
+                full
+            )  # this layer's file had hidden what was below; its directory must too
         siblings[full[-1]] = node
         if not node.is_dir:
             self.placed[full] = node
@@ -188,7 +194,8 @@ class _Application:
             node = find(self.root, (*self._resolve(target[:-1]), target[-1]))
         if node is None or node.is_dir or node.source[0] != self.layer:
             raise refused(
-                self.where, f"{show(path)} is a hard link to {show(target)}, no file of the same layer"
+                self.where,
+                f"{show(path)} is a hard link to {show(target)}, no file of the same layer",
             )
         return node
 
@@ -200,9 +207,13 @@ class _Application:
         for depth, name in enumerate(full[:-1], start=1):
             node = siblings.get(name)
             if node is None:
-                node = self._put(siblings, full[:depth], Node(default_directory(), (self.layer, -1), {}))
+                node = self._put(
+                    siblings, full[:depth], Node(default_directory(), (self.layer, -1), {})
+                )
             if node.children is None:
-                raise refused(self.where, f"{show(full)} lies below {show(full[:depth])}, which is a file")
+                raise refused(
+                    self.where, f"{show(full)} lies below {show(full[:depth])}, which is a file"
+                )
             siblings = node.children
         return siblings
 
@@ -229,8 +240,8 @@ class _Application:
         own = {path for path in self.listed if self._is_dir(path)} | plan.opaque
         own.update(path[:-1] for path in plan.whiteouts)
         own.update(path[:-1] for paths in plan.files.values() for path in paths)
-        for path in sorted({path[:depth] for path in own for depth in range(len(path) + 1)}):
-            self._describe_own(path)
+        for directory in sorted({path[:depth] for path in own for depth in range(len(path) + 1)}):
+            self._describe_own(directory)
 
     def _describe_own(self, path: Parts) -> None:
         node = find(self.root, path)
@@ -239,7 +250,9 @@ class _Application:
         if path not in self.listed:
             facts = (attributes.mode, attributes.uid, attributes.gid, attributes.xattrs)
             if not path and facts == (0o755, 0, 0, ()):
-                attributes = default_directory()  # the root's time would make every layer one of a kind
+                attributes = (
+                    default_directory()
+                )  # the root's time would make every layer one of a kind
             else:
                 self._note(f"is {facts}, {attributes.mtime}", path)
         self.plan.directories[path] = attributes

@@ -97,17 +97,27 @@ def convert_layers(
     if len(layers) > flatten_above:
         progress(f"flattening {len(layers)} layers", 0.0)
         key = _flat_key(layers)
-        flat = _convert_once(state_dir, key, _chain(layers), list(zip(layers, stack.flat_plans(), strict=True)), stop)
+        flat = _convert_once(
+            state_dir, key, _chain(layers), list(zip(layers, stack.flat_plans(), strict=True)), stop
+        )
         return ConvertedImage([flat], stack, dict.fromkeys(range(len(layers)), 0))
-    converted: list[ConvertedLayer] = []
-    number_of: dict[int, int] = {}
+    converted: dict[int, ConvertedLayer] = {}
     for number, (layer, plan) in enumerate(zip(layers, plans, strict=True)):
         if plan.is_empty and not (number == len(layers) - 1 and not converted):
             continue
         progress(f"converting layer {number + 1} of {len(layers)}", number / len(layers))
-        number_of[number] = len(converted)
-        converted.append(_convert_once(state_dir, _key(layer, plan), layer.digest, [(layer, plan)], stop))
-    return ConvertedImage(converted, stack, number_of)
+        parts = [(layer, plan)]
+        converted[number] = _convert_once(state_dir, _key(layer, plan), layer.digest, parts, stop)
+    return _without_repeats(converted, stack)
+
+
+def _without_repeats(converted: dict[int, ConvertedLayer], stack: LayerStack) -> ConvertedImage:
+    """Each file once, where it was uppermost: overlayfs refuses one that is there twice. The lower one
+    changes nothing, as the upper one decides the same paths in the same way."""
+    uppermost = {layer.blob: number for number, layer in converted.items()}
+    kept = sorted(uppermost.values())
+    number_of = {number: kept.index(uppermost[layer.blob]) for number, layer in converted.items()}
+    return ConvertedImage([converted[number] for number in kept], stack, number_of)
 
 
 def _convert_once(
@@ -168,7 +178,9 @@ def _flat_key(layers: Sequence[LayerFile]) -> str:
 
 
 def _chain(layers: Sequence[LayerFile]) -> str:
-    return "sha256:" + hashlib.sha256(" ".join(layer.digest for layer in layers).encode()).hexdigest()
+    return (
+        "sha256:" + hashlib.sha256(" ".join(layer.digest for layer in layers).encode()).hexdigest()
+    )
 
 
 def _cache_path(state_dir: Path, key: str) -> Path:

@@ -48,7 +48,8 @@ class Reference:
 class LocalSource:
     """An image in a file or folder of this machine, for sites without a registry.
 
-    ``scheme`` is one of oci, oci-archive, docker-archive, dir; ``inner`` names the image inside (a tag), if given.
+    ``scheme`` is one of oci, oci-archive, docker-archive, dir; ``inner`` names the image inside (a tag),
+    if given.
     """
 
     scheme: str
@@ -65,7 +66,11 @@ def parse_source(text: str) -> Reference | LocalSource:
     if colon and scheme in _LOCAL_SCHEMES:
         path, _, inner = rest.partition(":")
         if not path.startswith("/"):
-            raise _bad(text, f"'{path}' is not an absolute path", f"For instance {scheme}:/srv/images/compute:1")
+            raise _bad(
+                text,
+                f"'{path}' is not an absolute path",
+                f"For instance {scheme}:/srv/images/compute:1",
+            )
         if any(ord(character) < 32 for character in text):
             raise _bad(text, "it holds a control character")
         return LocalSource(scheme, path, inner)
@@ -84,14 +89,20 @@ def parse_reference(text: str) -> Reference:
         raise _bad(text, f"'{digest}' is no digest: sha256: and 64 hex digits in lower case")
     registry, slash, path = rest.partition("/")
     if not slash or not _names_registry(registry):
-        raise _bad(text, "it does not say which registry", "The first part must be a host with a dot, a port, or localhost. " + _EXAMPLES)
+        raise _bad(
+            text,
+            "it does not say which registry",
+            "The first part must be a host with a dot, a port, or localhost. " + _EXAMPLES,
+        )
     _check_registry(text, registry)
     repository, colon, tag = path.partition(":")
     if colon and not _TAG.fullmatch(tag):
         raise _bad(text, f"'{tag}' is no tag: letters, digits, '_', '.', '-', at most 128")
     _check_repository(text, repository)
     if not tag and not digest:
-        raise _bad(text, "it has neither a tag nor a digest", f"Say which version, for instance {text}:1")
+        raise _bad(
+            text, "it has neither a tag nor a digest", f"Say which version, for instance {text}:1"
+        )
     return Reference(registry, repository, tag, digest)
 
 
@@ -112,7 +123,11 @@ def _check_registry(text: str, registry: str) -> None:
     else:
         host, colon, port = registry.partition(":")
         if ":" in port:
-            raise _bad(text, f"'{registry}' is no host", "Write an IPv6 address in brackets: [fd00::1]:5000")
+            raise _bad(
+                text,
+                f"'{registry}' is no host",
+                "Write an IPv6 address in brackets: [fd00::1]:5000",
+            )
         if len(host) > 253 or not _HOST.fullmatch(host):
             raise _bad(text, f"'{host}' is no host name")
         port = port if colon else "443"
@@ -126,7 +141,10 @@ def _check_repository(text: str, repository: str) -> None:
     for component in repository.split("/"):
         if not _COMPONENT.fullmatch(component):
             hint = "" if component == component.lower() else " (capitals are not allowed)"
-            raise _bad(text, f"'{component}' in its name is not lower-case letters, digits, '.', '_', '-'{hint}")
+            raise _bad(
+                text,
+                f"'{component}' in its name is not lower-case letters, digits, '.', '_', '-'{hint}",
+            )
 
 
 def _bad(text: str, why: str, next_step: str = _EXAMPLES) -> KedgeError:

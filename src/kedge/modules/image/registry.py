@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from kedge.modules.image.blobs import DIGEST
 from kedge.modules.image.layer_files import LayerFile
 from kedge.modules.image.reference import LocalSource, Reference
 from kedge.modules.image.skopeo import Skopeo
+
+T = TypeVar("T")
 
 OCI_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MAX_LAYERS = 512
@@ -112,15 +114,22 @@ def parse_image(manifest: bytes, config: bytes, arch: str, where: str, folder: P
         )
     diff_ids = described.rootfs.diff_ids
     if len(diff_ids) != len(parsed.layers) or len(diff_ids) > _MAX_LAYERS:
-        raise _bad_manifest(where, f"it has {len(parsed.layers)} layers, its configuration {len(diff_ids)}")
+        raise _bad_manifest(
+            where, f"it has {len(parsed.layers)} layers, its configuration {len(diff_ids)}"
+        )
     layers: list[LayerFile] = []
     for descriptor, diff_id in zip(parsed.layers, diff_ids, strict=True):
-        if not (DIGEST.fullmatch(descriptor.digest) and DIGEST.fullmatch(diff_id)) or descriptor.size < 0:
+        if (
+            not (DIGEST.fullmatch(descriptor.digest) and DIGEST.fullmatch(diff_id))
+            or descriptor.size < 0
+        ):
             raise _bad_manifest(where, "a layer has no sha256 digest")
         name = descriptor.digest.removeprefix("sha256:")
         layers.append(LayerFile(descriptor.digest, diff_id, descriptor.size, folder / name))
-    labels = (described.config.Labels if described.config else None) or {}
-    return RemoteImage(_digest(manifest), labels, described.created, tuple(layers), parsed.config.digest)
+    labels: dict[str, str] = (described.config.Labels if described.config else None) or {}
+    return RemoteImage(
+        _digest(manifest), labels, described.created, tuple(layers), parsed.config.digest
+    )
 
 
 async def pull(
@@ -139,7 +148,11 @@ async def pull(
             # skopeo takes a file of this name for the layer itself and does not fetch it; it is never read.
             with layer.path.open("wb") as stand_in:
                 stand_in.truncate(layer.size_bytes)
-    total = sum({layer.digest: layer.size_bytes for layer in image.layers if layer.digest in needed}.values())
+    total = sum(
+        {
+            layer.digest: layer.size_bytes for layer in image.layers if layer.digest in needed
+        }.values()
+    )
     ignored = {layer.path.name for layer in image.layers if layer.digest not in needed}
 
     def arrived() -> int:
@@ -151,7 +164,11 @@ async def pull(
 
 
 async def pull_local(
-    skopeo: Skopeo, source: LocalSource, arch: str, folder: Path, progress: Callable[[str, float], None]
+    skopeo: Skopeo,
+    source: LocalSource,
+    arch: str,
+    folder: Path,
+    progress: Callable[[str, float], None],
 ) -> RemoteImage:
     """Copy an image out of a file or folder of this machine and describe it."""
     if not Path(source.path).exists():
@@ -204,7 +221,7 @@ def _choose(manifests: Sequence[_Descriptor], arch: str, where: str) -> str:
     )
 
 
-def _decode(raw: bytes, kind: type[Any], where: str) -> Any:
+def _decode(raw: bytes, kind: type[T], where: str) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:

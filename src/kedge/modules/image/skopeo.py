@@ -12,7 +12,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kedge.lib.errors import KedgeError
@@ -38,7 +38,9 @@ class Skopeo:
         command = ["inspect", *options, *self._options(""), source]
         return await self._run(command, source, _QUICK_TIMEOUT_S, None)
 
-    async def copy(self, source: str, folder: Path, *options: str, arrived: Callable[[], int]) -> None:
+    async def copy(
+        self, source: str, folder: Path, *options: str, arrived: Callable[[], int]
+    ) -> None:
         """Copy ``source`` into ``folder`` (skopeo's ``dir:``). ``arrived`` counts bytes; when it stands still
         for too long the copy is given up."""
         command = [*options, "copy", "--quiet", *self._options("src-"), source, f"dir:{folder}"]
@@ -53,7 +55,11 @@ class Skopeo:
         return options
 
     async def _run(
-        self, command: Sequence[str], source: str, timeout_s: float, arrived: Callable[[], int] | None
+        self,
+        command: Sequence[str],
+        source: str,
+        timeout_s: float,
+        arrived: Callable[[], int] | None,
     ) -> bytes:
         try:
             process = await asyncio.create_subprocess_exec(
@@ -82,7 +88,9 @@ class Skopeo:
 
 
 @contextmanager
-def skopeo_for(registry: str, access: RegistryAccess, folder: Path) -> Generator[Skopeo, None, None]:
+def skopeo_for(
+    registry: str, access: RegistryAccess, folder: Path
+) -> Generator[Skopeo, None, None]:
     """A skopeo that may log in to ``registry``; ``folder`` is private, and holds the credentials only
     as long as this lasts."""
     if access.ca:
@@ -122,7 +130,7 @@ async def _communicate(
     timeout_s: float,
     arrived: Callable[[], int] | None,
 ) -> tuple[bytes, bytes]:
-    """What it printed. ``timeout_s`` is for the whole run, or for standing still where ``arrived`` is given."""
+    """What it printed. ``timeout_s`` is for the whole run; with ``arrived``, for standing still."""
     assert process.stdout is not None and process.stderr is not None
     reading = asyncio.gather(_read(process.stdout), _read(process.stderr), process.wait())
     clock = asyncio.get_running_loop()
@@ -158,10 +166,8 @@ async def _read(stream: asyncio.StreamReader) -> bytes:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         await process.wait()
 
 
@@ -175,8 +181,19 @@ _CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("image.not_found", ("manifest unknown", "name unknown", "not found", "no such file", "404")),
     (
         "image.registry_down",
-        ("connection refused", "no such host", "timeout", "unreachable", "no route", "dial tcp")
-        + ("connection reset", "EOF", "502", "503", "504"),
+        (
+            "connection refused",
+            "no such host",
+            "timeout",
+            "unreachable",
+            "no route",
+            "dial tcp",
+            "connection reset",
+            "eof",
+            "502",
+            "503",
+            "504",
+        ),
     ),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +27,16 @@ def squashfs_writer(
 
     ``stop`` is called between pieces and raises to give up; the compressor then ends too.
     """
-    command = ["mksquashfs", "-", str(target), "-tar", "-comp", "zstd", "-Xcompression-level", str(_LEVEL)]
+    command = [
+        "mksquashfs",
+        "-",
+        str(target),
+        "-tar",
+        "-comp",
+        "zstd",
+        "-Xcompression-level",
+        str(_LEVEL),
+    ]
     command += ["-b", "1M", "-root-mode", f"{root.mode:o}", "-root-uid", str(root.uid)]
     command += ["-root-gid", str(root.gid), "-mkfs-time", "0", "-root-time", str(root.mtime)]
     command += ["-quiet", "-no-progress", "-noappend", "-exit-on-error", "-mem", "512M"]
@@ -59,10 +68,8 @@ def squashfs_writer(
             process.kill()
         process.wait()
         if not feed.closed:
-            try:
+            with suppress(BrokenPipeError):
                 feed.close()
-            except BrokenPipeError:
-                pass
         log.unlink(missing_ok=True)
 
 
@@ -74,12 +81,18 @@ def extract(image: Path, paths: Sequence[str], target: Path) -> None:
     command += ["-dest", str(target), "-extract-file", str(listing), str(image)]
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=_EXTRACT_TIMEOUT_S, check=False, env=_environment()
+            command,
+            capture_output=True,
+            timeout=_EXTRACT_TIMEOUT_S,
+            check=False,
+            env=_environment(),
         )
     except FileNotFoundError:
         raise _missing("unsquashfs") from None
     except subprocess.TimeoutExpired:
-        raise KedgeError("image.extract_failed", "unsquashfs took too long", where=str(image)) from None
+        raise KedgeError(
+            "image.extract_failed", "unsquashfs took too long", where=str(image)
+        ) from None
     finally:
         listing.unlink(missing_ok=True)
     if done.returncode != 0:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -42,6 +43,10 @@ class ImageRecord(msgspec.Struct, frozen=True):
     modules: Blob
     args: tuple[str, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """The record as it is stored and as the API shows it."""
+        return msgspec.to_builtins(self)
+
     def blobs(self) -> tuple[Blob, ...]:
         """Every file that a node of this image needs."""
         layers = (Blob(layer.blob, layer.size_bytes) for layer in self.layers)
@@ -60,7 +65,9 @@ def write_record(state_dir: Path, record: ImageRecord) -> None:
     """Store a record, durably and in one step; one of the same digest is replaced."""
     missing = missing_blobs(state_dir, record)
     if missing:
-        raise KedgeError("image.blob_missing", f"blob {missing[0]} is not there", where=record.reference)
+        raise KedgeError(
+            "image.blob_missing", f"blob {missing[0]} is not there", where=record.reference
+        )
     content = msgspec.json.format(msgspec.json.encode(record), indent=1)
     write_file(_record_path(state_dir, record.digest), content + b"\n")
 

@@ -17,7 +17,17 @@ CHUNK_BYTES = 1 << 20
 MAX_HEADER_BYTES = 1 << 20
 """The longest extended header taken into memory; a kernel's limit for all xattrs of a file is 64 KiB each."""
 
-_KINDS = {b"0": "f", b"\0": "f", b"7": "f", b"1": "h", b"2": "l", b"3": "c", b"4": "b", b"5": "d", b"6": "p"}
+_KINDS = {
+    b"0": "f",
+    b"\0": "f",
+    b"7": "f",
+    b"1": "h",
+    b"2": "l",
+    b"3": "c",
+    b"4": "b",
+    b"5": "d",
+    b"6": "p",
+}
 _XATTR_PREFIX = b"SCHILY.xattr."
 
 
@@ -65,7 +75,9 @@ class TarReader:
             if kind == b"x":
                 overrides.update(self._pax(self._extended(size_bytes)))
             elif kind == b"g":
-                self._extended(size_bytes)  # a comment in practice; no attribute may come from there
+                self._extended(
+                    size_bytes
+                )  # a comment in practice; no attribute may come from there
             elif kind == b"L":
                 overrides[b"path"] = self._extended(size_bytes).rstrip(b"\0")
             elif kind == b"K":
@@ -95,7 +107,7 @@ class TarReader:
             "this layer is not a sound tar archive",
             where=self._where,
             why=why,
-            next_step="Build and push the image again; if it was built by hand, look at how its layer was made",
+            next_step="Build and push the image again; look at how this layer was made",
         )
 
     def _next_header(self) -> bytes | None:
@@ -109,9 +121,13 @@ class TarReader:
             raise self.refused("a header's checksum is wrong")
         return block
 
-    def _member(self, block: bytes, kind: bytes, size_bytes: int, pax: dict[bytes, bytes]) -> Member:
+    def _member(
+        self, block: bytes, kind: bytes, size_bytes: int, pax: dict[bytes, bytes]
+    ) -> Member:
         if kind not in _KINDS or any(key.startswith(b"GNU.sparse") for key in pax):
-            raise self.refused(f"a member is of a kind that layers may not hold (type {kind!r} or sparse)")
+            raise self.refused(
+                f"a member is of a kind that layers may not hold (type {kind!r} or sparse)"
+            )
         name = block[:100].split(b"\0", 1)[0]
         if block[257:263] == b"ustar\0" and block[345] and b"path" not in pax:
             name = block[345:500].split(b"\0", 1)[0] + b"/" + name
@@ -131,7 +147,9 @@ class TarReader:
             gid=self._owner(pax.get(b"gid"), block[116:124]),
             mtime=self._time(pax.get(b"mtime"), block[136:148]),
             size_bytes=size_bytes,
-            target=pax.get(b"linkpath", block[157:257].split(b"\0", 1)[0]) if letter in "hl" else b"",
+            target=pax.get(b"linkpath", block[157:257].split(b"\0", 1)[0])
+            if letter in "hl"
+            else b"",
             device=self._device(block) if letter in "cb" else (0, 0),
             xattrs=tuple(
                 sorted(
@@ -187,7 +205,10 @@ class TarReader:
         return min(max(seconds, 0), 0xFFFFFFFF)
 
     def _device(self, block: bytes) -> tuple[int, int]:
-        major, minor = self._number(block[329:337], "device"), self._number(block[337:345], "device")
+        major, minor = (
+            self._number(block[329:337], "device"),
+            self._number(block[337:345], "device"),
+        )
         if not (0 <= major < (1 << 12) and 0 <= minor < (1 << 20)):
             raise self.refused(f"a device's number is out of range ({major}:{minor})")
         return major, minor

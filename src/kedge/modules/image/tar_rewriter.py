@@ -29,7 +29,9 @@ def write_marks(plan: LayerPlan, write: Write) -> None:
         xattrs = (*member.xattrs, _OPAQUE_XATTR) if path in plan.opaque else member.xattrs
         write(header(member._replace(name=_name(path) + b"/", xattrs=xattrs)))
     for path in sorted(plan.whiteouts):
-        write(header(Member(name=_name(path), kind="c", mode=0, uid=0, gid=0, mtime=0, size_bytes=0)))
+        write(
+            header(Member(name=_name(path), kind="c", mode=0, uid=0, gid=0, mtime=0, size_bytes=0))
+        )
 
 
 def write_files(reader: TarReader, plan: LayerPlan, write: Write) -> None:
@@ -44,7 +46,9 @@ def write_files(reader: TarReader, plan: LayerPlan, write: Write) -> None:
             reader.copy_content(write)
             write(bytes(-member.size_bytes % BLOCK_BYTES))
         for path in paths[1:]:
-            link = member._replace(name=_name(path), kind="h", target=first, size_bytes=0, xattrs=())
+            link = member._replace(
+                name=_name(path), kind="h", target=first, size_bytes=0, xattrs=()
+            )
             write(header(link))
 
 
@@ -110,4 +114,3 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 def _name(path: Parts) -> bytes:
     return b"/".join(path)
-

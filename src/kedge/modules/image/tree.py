@@ -75,7 +75,9 @@ def resolve(root: Node, path: Parts, where: str) -> Parts:
                 nodes.pop()
             continue
         above = nodes[-1]
-        child = above.children.get(name) if above is not None and above.children is not None else None
+        child = (
+            above.children.get(name) if above is not None and above.children is not None else None
+        )
         if child is None or child.attributes.kind != "l":
             resolved.append(name)
             nodes.append(child)
