@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from kedge.core.kinds import Value, ValueProblem
 from kedge.core.variable import Variable
 from kedge.site.draft import Draft, GroupDraft
-from kedge.site.layers import Layer, Leaf, Path, refuse_value
+from kedge.site.leaves import Layer, Leaf, Path, refuse_value
 from kedge.site.model import FileTemplate, Origin
-from kedge.site.patterns import NODE_NAMES, expand, names_in
+from kedge.site.patterns import NODE_NAMES, expand
 from kedge.site.problems import Place, Problems, listed
 
 
@@ -160,7 +160,7 @@ class Classes:
         for what, leaf in leaves.items():
             if leaf.fixed:
                 continue
-            for name in sorted(names_in(leaf.template) - known):
+            for name in sorted(leaf.names - known):
                 good = False
                 near = self.problems.nearest(name, sorted(known))
                 hint = f"Did you mean {{{near}}}? " if near else ""
@@ -178,13 +178,13 @@ class Classes:
         order: dict[str, Leaf] = {}
         done: set[str] = set(NODE_NAMES)
         waiting = dict(site_vars)
-        while ready := [n for n, leaf in waiting.items() if names_in(leaf.template) <= done]:
+        while ready := [n for n, leaf in waiting.items() if leaf.names <= done]:
             for name in ready:
                 order[name] = waiting.pop(name)
             done.update(ready)
         unknown = False
         for name, leaf in waiting.items():
-            for missing in sorted(names_in(leaf.template) - known):
+            for missing in sorted(leaf.names - known):
                 unknown = True
                 what = f"name in vars.{name}:"
                 self.problems.unknown("unknown_name", leaf.place, what, missing, known)

@@ -12,7 +12,8 @@ from kedge.lib.errors import KedgeError
 from kedge.site import words
 from kedge.site.document import read_document
 from kedge.site.hostfiles import Overlays, names_of, read_files
-from kedge.site.layers import Layer, Reader, entries
+from kedge.site.layers import Reader
+from kedge.site.leaves import Layer, entries
 from kedge.site.macs import Macs, read_macs
 from kedge.site.model import Cluster
 from kedge.site.networks import Range, read_networks
@@ -82,6 +83,8 @@ def _layers(draft: Draft) -> list[Layer]:
 
 def expand_nodes(text: str, place: Place, problems: Problems) -> list[str]:
     """The nodes of a nodeset, whose names must be host names."""
+    if words.NODE_NAME.fullmatch(text):
+        return [text]
     try:
         names = nodeset.expand(text, where=str(place))
     except KedgeError as error:

@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from kedge.site import words
-from kedge.site.layers import entries
+from kedge.site.leaves import entries
 from kedge.site.model import Network
 from kedge.site.problems import Place, Problems
 from kedge.site.tree import Items, Scalar, Table, Tree

@@ -11,9 +11,9 @@ from kedge.core.node import Configuration
 from kedge.core.variable import Variable
 from kedge.site.classes import Classes, NodeClass, assemble
 from kedge.site.draft import Draft, GroupDraft
-from kedge.site.layers import Leaf
+from kedge.site.leaves import Leaf
 from kedge.site.model import FileTemplate, Origin
-from kedge.site.patterns import PatternProblem, expand, names_in, number_of
+from kedge.site.patterns import PatternProblem, expand, number_of
 from kedge.site.problems import Problems
 from kedge.site.words import PROVISION
 
@@ -127,11 +127,11 @@ class Resolver:
         try:
             return expand(leaf.template, names)
         except PatternProblem as problem:
-            if any(names[name] is None for name in names_in(leaf.template) - {"number"}):
+            if any(names[name] is None for name in leaf.names - {"number"}):
                 return None  # what it uses was refused already
             full = f"{section}.{what}" if section else what
             why = ""
-            if names["number"] is None and "number" in names_in(leaf.template):
+            if names["number"] is None and "number" in leaf.names:
                 why = f"the name {node} holds no number"
             self.problems.refuse_node(
                 "pattern", leaf.place, node, f"{full} of {node}: {problem}", why=why

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from kedge.core.kinds import Value
 from kedge.site import words
-from kedge.site.layers import entries
+from kedge.site.leaves import entries
 from kedge.site.problems import Problems, shorten
 from kedge.site.tree import Scalar, Table, Tree, plain
 
