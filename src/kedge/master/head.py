@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from kedge.core.engine import Engine
+from kedge.core.engine.engine import Engine
 from kedge.core.events import (
+    BudgetSet,
     Effect,
     EndStep,
     Event,
@@ -30,6 +31,7 @@ from kedge.core.kinds import Value, ValueProblem
 from kedge.core.node import Configuration, Observation
 from kedge.core.variable import UNKNOWN
 from kedge.lib.errors import KedgeError
+from kedge.master.budgets import limits_of, pools_of
 from kedge.master.clock import Clock
 from kedge.master.journal import Journal
 from kedge.master.nodes import NodeState
@@ -186,6 +188,9 @@ class Head:
     def configure(self, site: Site) -> None:
         """Take a whole site: nodes that appear, change or go."""
         self.site = site
+        for budget, pools in limits_of(site).items():
+            for pool, limit in pools.items():
+                self.feed(BudgetSet(budget, pool, limit))
         for name in [name for name in self.nodes if name not in site.nodes]:
             del self.nodes[name]
             self.feed(NodeRemoved(name))
@@ -222,23 +227,6 @@ class Head:
                 hold=configuration.hold,
                 group=configuration.group,
                 hardware_class=str(node.configured("boot.arch") or ""),
-                limits={
-                    budget: pool
-                    for budget, pools in (self.site.budgets if self.site else {}).items()
-                    for pool in [_pool(configuration, pools)]
-                    if pool
-                },
+                limits=pools_of(configuration, self.site.budgets) if self.site else {},
             )
         )
-
-
-def _pool(configuration: Configuration, pools: Mapping[str, int]) -> str:
-    """The pool of a budget that a node draws from: by rack, by group, or the cluster's only one."""
-    for kind in pools:
-        if kind == "cluster":
-            return "cluster"
-        if kind == "group":
-            return f"group {configuration.group}"
-        if kind in configuration.attributes:
-            return f"{kind} {configuration.attributes[kind]}"
-    return ""

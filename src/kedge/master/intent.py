@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kedge.core.graph import Graph
-from kedge.core.kinds import Value, ValueProblem
+from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
 from kedge.master.clock import Clock
 from kedge.master.head import Head
 from kedge.master.journal import Journal
 from kedge.site.diff import Change, diff
-from kedge.site.load import load
+from kedge.site.loading import load
 from kedge.site.model import Site
-from kedge.site.overrides import with_overrides
+from kedge.site.overrides import Override, check_override, with_overrides
 from kedge.stores.port import Intent, Store
 
 
@@ -40,7 +40,12 @@ class Wishes:
 
     def _resolve(self, intent: Intent) -> Site:
         site = load(intent.files, self._graph.variables)
-        return with_overrides(site, intent.overrides, intent.holds, self._graph.variables)
+        overrides = {
+            node: {key: Override(e["value"], e["by"], e["at"]) for key, e in entries.items()}
+            for node, entries in intent.overrides.items()
+        }
+        holds = {n: Override(e["reason"], e["by"], e["at"]) for n, e in intent.holds.items()}
+        return with_overrides(site, overrides, holds, self._graph.variables)
 
     def diff(self, files: Mapping[str, str]) -> tuple[Site, list[Change]]:
         """What applying ``files`` would change; raises `KedgeErrors` for bad input."""
@@ -70,23 +75,22 @@ class Wishes:
     def set_values(self, nodes: Iterable[str], values: Mapping[str, Value], by: str) -> None:
         """Set values on nodes by command (None: go back to what the site's files say)."""
         names = self._known(nodes)
-        checked = {key: self._checked(key, value) for key, value in values.items()}
-        what = ", ".join(f"{key}={value}" for key, value in checked.items())
-        self._commit(self._with_values(names, checked, by), by, f"set {fold(names)} {what}")
+        what = ", ".join(f"{key}={value}" for key, value in values.items())
+        self._commit(self._with_values(names, values, by), by, f"set {fold(names)} {what}")
 
     def preview(self, nodes: Iterable[str], values: Mapping[str, Value]) -> list[Change]:
         """What `set_values` would change."""
         names = self._known(nodes)
-        checked = {key: self._checked(key, value) for key, value in values.items()}
-        return diff(self._head.site, self._resolve(self._with_values(names, checked, "")))
+        return diff(self._head.site, self._resolve(self._with_values(names, values, "")))
 
-    def _with_values(self, names: Iterable[str], checked: Mapping[str, Value], by: str) -> Intent:
+    def _with_values(self, names: Iterable[str], values: Mapping[str, Value], by: str) -> Intent:
         overrides: dict[str, dict[str, Any]] = {
             node: dict(entries) for node, entries in self.intent.overrides.items()
         }
         for node in names:
             entries = overrides.setdefault(node, {})
-            for key, value in checked.items():
+            for key, given in values.items():
+                value = self._checked(node, key, given)
                 if value is None:
                     entries.pop(key, None)
                 else:
@@ -133,21 +137,10 @@ class Wishes:
             )
         return names
 
-    def _checked(self, key: str, value: Value) -> Value:
-        variable = self._graph.variables.get(key)
-        if variable is None or not variable.configured:
-            valid = ", ".join(sorted(n for n, v in self._graph.variables.items() if v.configured))
-            raise KedgeError(
-                "set.unknown", f"{key!r} cannot be configured", next_step=f"Valid: {valid}"
-            )
-        if value is None:
+    def _checked(self, node: str, key: str, value: Value) -> Value:
+        if value is None or self._head.site is None:
             return None
-        try:
-            return variable.kind.check(value)
-        except ValueProblem as problem:
-            raise KedgeError(
-                "set.invalid", f"{key}: {problem.what}", next_step=f"Valid: {problem.valid}"
-            ) from None
+        return check_override(self._head.site, node, key, value, self._graph.variables)
 
     def _stamp(self) -> str:
         at = datetime.fromtimestamp(self._clock.wall(), UTC)

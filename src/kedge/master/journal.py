@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,7 +79,7 @@ class Journal:
             watcher.offer((topic, message))
 
     @contextmanager
-    def watch(self) -> Iterator[Watcher]:
+    def watch(self) -> Generator[Watcher]:
         """Watch for as long as the block lasts."""
         watcher = Watcher()
         self._watchers.add(watcher)

@@ -7,14 +7,12 @@ configured state, or hands the engine a one-time request.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kedge import __version__
 from kedge.core.condition import Condition
-from kedge.core.draw import draw
 from kedge.core.events import Requested, Retried
-from kedge.core.explain import explain
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import expand, fold
@@ -24,7 +22,9 @@ from kedge.master.io import MasterIo
 from kedge.master.journal import Journal, event_row
 from kedge.master.nodes import NodeState
 from kedge.master.supervisor import Supervisor
-from kedge.site.diff import folded
+from kedge.site.diff import Change
+from kedge.site.diff import fold as fold_changes
+from kedge.site.model import Origin
 from kedge.stores.port import Store
 
 Json = dict[str, Any]
@@ -73,7 +73,7 @@ class Operations:
         """All that is known of one node, with the origin of every configured value."""
         (known,) = self._chosen(name, exactly_one=True)
         node = self._head.nodes[known]
-        origins = self._head.site.origins.get(known, {}) if self._head.site else {}
+        origins = self._origins(known)
         variables = self._head.graph.variables
         configured: Json = {}
         for key in sorted(variables):
@@ -103,9 +103,7 @@ class Operations:
 
     def plan(self, nodes: str) -> list[Json]:
         """For each node the path to what is configured, or what blocks it."""
-        return [
-            explain(self._head.engine, name, self._head.clock.now()) for name in self._chosen(nodes)
-        ]
+        return [self._path(name) for name in self._chosen(nodes)]
 
     def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
         """The mutation graph as text (``dot`` or ``mermaid``), with a node's position in it."""
@@ -140,11 +138,12 @@ class Operations:
     def diff(self, files: Mapping[str, str]) -> list[Json]:
         """What applying these files would change, equal changes of many nodes folded."""
         _, changes = self._wishes.diff(files)
-        return folded(changes)
+        return rows(changes)
 
     def apply(self, files: Mapping[str, str], by: str, revision: int | None = None) -> list[Json]:
         """Make these files the site, whole or not at all."""
-        return folded(self._wishes.apply(files, by, revision))
+        changes = self._wishes.apply(files, by, revision)
+        return rows(changes)
 
     def set_values(self, nodes: str, values: Mapping[str, Value], by: str) -> Json:
         """Set configured values on nodes (None takes one back)."""
@@ -155,7 +154,7 @@ class Operations:
     def preview(self, nodes: str, values: Mapping[str, Value]) -> Json:
         """What `set_values` would change, and nothing else."""
         names = self._chosen(nodes, at_least_one=True)
-        return {"nodes": fold(names), "changes": folded(self._wishes.preview(names, values))}
+        return {"nodes": fold(names), "changes": rows(self._wishes.preview(names, values))}
 
     def preview_power(self, nodes: str, action: str) -> Json:
         """What `power` would change, and nothing else (a cycle configures nothing)."""
@@ -225,6 +224,38 @@ class Operations:
             raise KedgeError("node.unknown", what, next_step=f"Known nodes: {known}")
         return names
 
+    def _origins(self, name: str) -> Mapping[str, Origin]:
+        site = self._head.site
+        return site.origins.get(name, {}) if site is not None else {}
+
+    def _path(self, name: str) -> Json:
+        condition = self._head.engine.condition(name)
+        explanation = self._head.engine.explain(name)
+        summaries = {key: m.summary for key, m in self._head.graph.mutations.items()}
+        steps = [
+            {
+                "mutation": step.mutation,
+                "effects": dict(step.effects),
+                "cost_s": step.cost_s,
+                "where": step.where,
+                "after": list(step.after),
+                "why": reason,
+                "summary": summaries.get(step.mutation, ""),
+            }
+            for step, reason in zip(explanation.plan, explanation.reasons, strict=True)
+        ]
+        return {
+            "node": name,
+            "phase": condition.phase,
+            "why": condition.why,
+            "waits": explanation.waits,
+            "steps": steps,
+            "cost_s": explanation.cost_s,
+            "proven_cheapest": explanation.proven,
+            "given_up": list(explanation.given_up),
+            "blocked_by": explanation.blocked_by,
+        }
+
     def _row(self, node: NodeState) -> Json:
         condition: Condition = self._head.engine.condition(node.name)
         progress = node.facts.get("progress")
@@ -244,3 +275,8 @@ class Operations:
             "hold": node.configuration.hold,
             "failures": dict(condition.failures),
         }
+
+
+def rows(changes: Iterable[Change]) -> list[Json]:
+    """Changes as people get them, equal ones of many nodes folded."""
+    return [change.as_dict() for change in fold_changes(changes)]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.master.head import Head
 from kedge.master.io import encode
 from kedge.master.link import Link
 from kedge.master.nodes import NodeState
-from kedge.site.hostfiles import render_files
+from kedge.site.render import render_files
 
 
 def send_records(head: Head, link: Link, node: NodeState) -> None:
@@ -32,4 +30,4 @@ def send_records(head: Head, link: Link, node: NodeState) -> None:
     except KedgeError as error:
         head.journal.write(node.name, "files", error.code, cause=str(error))
         return
-    link.put(node.name, "files", encode(cast("Value", files)))
+    link.put(node.name, "files", encode([file.as_record() for file in files]))

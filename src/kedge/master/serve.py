@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import entry_points
 
-from kedge.core.engine import Engine
+from kedge.core.engine.engine import Engine
 from kedge.core.graph import Graph
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
@@ -20,10 +20,11 @@ from kedge.master.io import MasterIo
 from kedge.master.journal import Journal
 from kedge.master.lanes import Lanes
 from kedge.master.link import Link
+from kedge.master.memory import keep_memory, remember, save_memory
 from kedge.master.neighbours import Neighbours
 from kedge.master.operations import Operations
-from kedge.master.records import send_records
 from kedge.master.permits import Permits, next_term
+from kedge.master.records import send_records
 from kedge.master.secrets import Secrets
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
@@ -62,7 +63,7 @@ def prepare_state_dir(settings: Settings) -> None:
 @asynccontextmanager
 async def serving(
     settings: Settings, modules: Iterable[Module] | None = None
-) -> AsyncIterator[Operations]:
+) -> AsyncGenerator[Operations]:
     """A running master, for as long as the block lasts; raises `KedgeError` when it cannot start."""
     prepare_state_dir(settings)
     clock = Clock()
@@ -71,7 +72,8 @@ async def serving(
     try:
         graph = Graph.of(installed_modules() if modules is None else list(modules))
         term = next_term(store)
-        engine = Engine(graph, seed=secrets.randbits(32), start=term)
+        engine = Engine(graph, seed=secrets.randbits(32), restart=term)
+        remember(engine, store)
         journal = Journal(store, clock)
         head = Head(graph, engine, clock, journal)
         supervisor = Supervisor(lambda name, why: journal.write("", "service", name, cause=why))
@@ -92,6 +94,7 @@ async def serving(
             site = wishes.start()
             if site is not None:
                 head.configure(site)
+            supervisor.spawn("keep the engine's memory", partial(keep_memory, engine, store))
             for module in graph.modules.values():
                 for number, service in enumerate(module.services):
                     supervisor.spawn(f"{module.name}.{number}", partial(service, io))
@@ -101,6 +104,7 @@ async def serving(
             await io.carrier.close()
             await supervisor.close()
             link.close()
+            save_memory(engine, store)
             journal.write("", "master", "stop")
             journal.flush()
     finally:
