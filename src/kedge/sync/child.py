@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kedge.lib.errors import KedgeError
 from kedge.sync import wire
@@ -34,8 +34,7 @@ from kedge.sync.wire import Epoch, Header, Kind
 EVENTS_MAX = 1024  # unread events; beyond that datagrams are dropped, and come again
 
 
-@dataclass(frozen=True, slots=True)
-class ChildOptions:
+class ChildOptions(NamedTuple):
     """How a child goes about it. The heartbeat comes from the parent."""
 
     hello_first_s: float = 0.5  # between two hellos to one parent, doubling
@@ -285,10 +284,10 @@ class Child:
         current = self._current is not None and session is self._current[0]
         if current:
             self._course.confirmed()
-            if self._unanswered:
+            if self._unanswered and (exchange.is_answered or frame.held):
                 self._unanswered = 0
                 self._beat_at = now + self._heartbeat_s * (0.875 + 0.25 * self._chance.random())
-        news = exchange.read(frame, newest=opened[1], current=current, now=now)
+        news = exchange.read(frame, counter=header.counter, current=current, now=now)
         if news.applied:
             self._events.append(Configured(self._incoming.values(), news.changes, full=news.full))
         if news.bye is not None and current:

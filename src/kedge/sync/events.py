@@ -1,16 +1,18 @@
-"""What a parent or a child has to tell its caller, in the order in which it happened."""
+"""What a parent or a child has to tell its caller, in the order in which it happened.
+
+Named tuples, not dataclasses: those would cost an agent two megabytes of imports.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kedge.sync.session import Address
 from kedge.sync.wire import Epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(NamedTuple):
     """A node came with its boot token, which is spent now.
 
     Store ``node_key`` before you send the next datagrams: from then on the child relies on it.
@@ -26,8 +28,7 @@ class Joined:
         return f"Joined({self.node!r}, {self.epoch}, {self.address!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed:
+class Resumed(NamedTuple):
     """A known node is back: with a new session, or in the old one after a silence."""
 
     node: str
@@ -35,8 +36,7 @@ class Resumed:
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
-class Discovered:
+class Discovered(NamedTuple):
     """A node reports. With ``full``, ``changes`` is all that it knows: other names are unknown."""
 
     node: str
@@ -45,8 +45,7 @@ class Discovered:
     full: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """The newest session of a node has been silent for too long. What it reported is stale."""
 
     node: str
@@ -54,8 +53,7 @@ class Lost:
     silent_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """A node ended its session on purpose: it moved to another parent, or its agent ends."""
 
     node: str
@@ -63,16 +61,14 @@ class Left:
     moved: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredAcked:
+class ConfiguredAcked(NamedTuple):
     """A node holds the configured record at this version (compare ``Parent.configured_version``)."""
 
     node: str
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """Somebody was turned away (at a parent), or was told so (at a child: advice, not proof)."""
 
     address: Address
@@ -80,16 +76,14 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionUp:
+class SessionUp(NamedTuple):
     """A parent has proven itself. Save ``Child.export()`` before you send the next datagrams."""
 
     parent: Address
     epoch: Epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Configured:
+class Configured(NamedTuple):
     """The configured record, whole, and the names that changed in it (None: gone)."""
 
     entries: Mapping[str, bytes]
@@ -97,8 +91,7 @@ class Configured:
     full: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ParentLost:
+class ParentLost(NamedTuple):
     """The parent has been silent for too long; the child goes on with what it has and seeks."""
 
     parent: Address

@@ -7,8 +7,6 @@ and a doubt in it (the hashes differ) or another epoch means everything is sent 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from kedge.sync import wire
 from kedge.sync.keys import Chance
 from kedge.sync.record import NOTHING, Incoming, Outcome, Outgoing, Stamp, acceptable
@@ -17,23 +15,25 @@ from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch
 
 
-@dataclass(slots=True)
 class News:
     """What a frame brought."""
 
-    changes: dict[str, bytes | None] = field(default_factory=dict[str, "bytes | None"])
-    applied: bool = False
-    full: bool = False
-    acked: int | None = None  # the other end has come to hold our record at this version
-    outranked: bool = False  # it holds our record from a later epoch than ours
-    bye: pb.Bye.Why | None = None
+    __slots__ = ("acked", "applied", "bye", "changes", "full", "outranked")
+
+    def __init__(self) -> None:
+        self.changes: dict[str, bytes | None] = {}
+        self.applied = False
+        self.full = False
+        self.acked: int | None = None  # the other end has come to hold our record at this version
+        self.outranked = False  # it holds our record from a later epoch than ours
+        self.bye: pb.Bye.Why | None = None
 
 
 class Exchange:
     """One session's share in the two records."""
 
     __slots__ = (
-        "_ask", "_chance", "_failures", "_full", "_not_before", "_number", "_peer",
+        "_ask", "_chance", "_failures", "_full", "_held_counter", "_not_before", "_number", "_peer",
         "_peer_doubts", "_receiving", "_say_ack", "_say_held", "_say_status", "_sending",
         "epoch", "incoming", "is_parent", "node", "outgoing",
     )  # fmt: skip
@@ -56,6 +56,7 @@ class Exchange:
         self._chance = chance
         self._peer: Stamp | None = None  # what it holds; None until it has said so
         self._peer_doubts = False
+        self._held_counter = -1  # of the frame that said so
         self._full = False  # the peer's version came from a predecessor: no difference builds on it
         self._sending: Sending | None = None
         self._receiving = Receiving()
@@ -66,9 +67,12 @@ class Exchange:
 
     # ---- taking in
 
-    def read(self, frame: pb.Frame, *, newest: bool, current: bool, now: float) -> News:
-        """Take in an authentic frame. Acknowledgements count only when it is the ``newest`` of
-        the ``current`` session; records merge by their versions in any case."""
+    def read(self, frame: pb.Frame, *, counter: int, current: bool, now: float) -> News:
+        """Take in an authentic frame with its datagram's counter.
+
+        Acknowledgements count only in the ``current`` session, and what the peer holds only when no
+        later frame said it already; records merge by their versions in any case.
+        """
         news = News()
         if frame.HasField("fragment"):
             self._read_fragment(frame.fragment, news)
@@ -78,10 +82,10 @@ class Exchange:
                 if stamp is not None:
                     self.incoming.compare(stamp, status.hash)
         if current:
-            if newest:
-                for held in frame.held:
-                    if self._ours(held, incoming=False):
-                        self._read_held(held, news)
+            for held in frame.held:
+                if counter > self._held_counter and self._ours(held, incoming=False):
+                    self._held_counter = counter
+                    self._read_held(held, news)
             if frame.HasField("fragment_ack"):
                 self._read_ack(frame.fragment_ack, now)
             if frame.ask:
@@ -198,9 +202,8 @@ class Exchange:
             frame.ask = True
         if self._say_status:
             self._fill_status(frame)
-        if self._say_held or self._say_ack:
-            held = frame.held.add(doubtful=self.incoming.doubtful)
-            self._fill_stamp(held, self.incoming.stamp)
+        held = frame.held.add(doubtful=self.incoming.doubtful)
+        self._fill_stamp(held, self.incoming.stamp)
         if self._say_ack:
             frame.fragment_ack.CopyFrom(self._receiving.acknowledgement())
         self._ask = self._say_status = self._say_held = self._say_ack = False
@@ -230,6 +233,11 @@ class Exchange:
         update = pb.Update(records=[out.difference(base)])
         self._number += 1
         self._sending = Sending(self._number, update.SerializeToString(), out.version, self._chance)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the peer has said in this session what it holds."""
+        return self._peer is not None
 
     @property
     def in_step(self) -> bool:

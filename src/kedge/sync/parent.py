@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kedge.lib.errors import KedgeError
-from kedge.sync import handshake, wire
-from kedge.sync.admission import OFFERS_MAX, Admission, Node, Quiet, Rate, judge
+from kedge.sync import wire
+from kedge.sync.admission import Admission, Node, Quiet
+from kedge.sync.door import Door, ParentOptions
 from kedge.sync.events import (
     ConfiguredAcked,
     Discovered,
@@ -33,33 +33,15 @@ from kedge.sync.events import (
     Refused,
     Resumed,
 )
-from kedge.sync.exchange import Exchange, News
+from kedge.sync.exchange import News
 from kedge.sync.keys import Chance, RandomBytes
 from kedge.sync.links import NEVER_AT, Link, Links
 from kedge.sync.record import Incoming, Outgoing
-from kedge.sync.session import Address, Effect, Input, Session, State
+from kedge.sync.session import Address, Effect, Input, State
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch, Header, Kind
 
 EVENTS_MAX = 65536  # unread events; beyond that datagrams are dropped, and come again
-
-
-@dataclass(frozen=True, slots=True)
-class ParentOptions:
-    """How a parent treats its children."""
-
-    heartbeat_s: float = 10.0
-    lost_after: float = 3.5  # heartbeats
-    offer_s: float = 10.0  # how long a welcome waits for its confirmation
-    overlap_s: float = 10.0  # how long the session before is still read
-    handshakes_per_s: float = 2000.0
-    handshakes_burst: float = 10000.0
-    refused_every_s: float = 10.0  # per node and reason, for the event
-    advice_every_s: float = 1.0  # per address, for what is sent to strangers
-
-    @property
-    def lost_after_s(self) -> float:
-        return self.heartbeat_s * self.lost_after
 
 
 class Parent:
@@ -75,14 +57,12 @@ class Parent:
     ) -> None:
         self.incarnation = incarnation
         self._options = options or ParentOptions()
-        self._random_bytes = random_bytes
         self._chance = chance
         self._nodes: dict[str, Node] = {}
         self._links = Links(random_bytes)
         self._events: deque[ParentEvent] = deque()
-        self._handshakes = Rate(self._options.handshakes_per_s, self._options.handshakes_burst)
-        self._refused = Quiet(self._options.refused_every_s)
-        self._advice = Quiet(self._options.advice_every_s)
+        self._door = Door(self._links, self._options, random_bytes, chance)
+        self._outranked = Quiet(self._options.refused_every_s)
         self._now = 0.0
 
     # ---- what the caller wants
@@ -225,65 +205,13 @@ class Parent:
         return until
 
     def _read_hello(self, header: Header, datagram: bytes, address: Address, now: float) -> None:
-        if len(datagram) < wire.HELLO_MIN_BYTES:
-            return
-        hello = wire.parse_hello(datagram[wire.HEADER_BYTES : -wire.MAC_BYTES])
+        hello = self._door.read(datagram)
         if hello is None:
             return
         node = self._nodes.get(hello.node)
-        verdict = judge(node, hello, datagram, now)
-        if verdict.secret is None or node is None:
-            if self._refused.may((hello.node, verdict.reason), now):
-                self._events.append(Refused(address, hello.node, verdict.reason))
-            if verdict.advice is not None and self._advice.may(address, now):
-                advice = handshake.refusal(hello, header.key_id, verdict.advice)
-                self._links.loose.append((advice, address))
-            return
-        offers = [link for link in self._links.of(node) if link.session.state is State.OFFERED]
-        for link in offers:
-            if link.nonce == hello.nonce:
-                link.session.address = address
-                self._links.loose.append((link.welcome, address))
-                return
-        if hello.nonce in node.seen or not self._handshakes.take(now):
-            return
-        node.seen.append(hello.nonce)
-        if len(offers) >= OFFERS_MAX:
-            self._links.close(offers[0], Input.REVOKED)
-        self._offer(node, hello, header, datagram, verdict.secret, address, now)
-
-    def _offer(
-        self,
-        node: Node,
-        hello: pb.Hello,
-        header: Header,
-        datagram: bytes,
-        secret: bytes,
-        address: Address,
-        now: float,
-    ) -> None:
-        answer = handshake.welcome(
-            hello,
-            datagram,
-            secret,
-            child_key_id=header.key_id,
-            own_key_id=self._links.new_key_id(),
-            heartbeat_s=self._options.heartbeat_s,
-            lost_after_s=self._options.lost_after_s,
-            random_bytes=self._random_bytes,
-        )
-        if answer is None:
-            return
-        welcome, agreed = answer
-        session = Session.from_agreed(agreed, is_parent=True, address=address, now=now)
-        epoch = Epoch(hello.epoch.term, hello.epoch.counter)
-        exchange = Exchange(
-            node.name, epoch, node.outgoing, node.incoming, is_parent=True, chance=self._chance
-        )
-        is_join = hello.secret == pb.SECRET_TOKEN
-        link = Link(session, exchange, node, agreed, welcome, hello.nonce, is_join, hello.renewal)
-        self._links.add(link)
-        self._links.loose.append((welcome, address))
+        refused = self._door.knock(node, hello, header, datagram, address, now)
+        if refused is not None:
+            self._events.append(refused)
 
     def _begin_epoch(self, node: Node, epoch: Epoch, key: bytes, keep: Link | None) -> None:
         """The node has a new boot: nothing of the earlier ones counts any more."""
@@ -316,9 +244,7 @@ class Parent:
     def _read_sealed(self, header: Header, datagram: bytes, address: Address, now: float) -> None:
         link = self._links.get(header.key_id)
         if link is None:
-            if len(datagram) > wire.HEADER_BYTES and self._advice.may(address, now):
-                notice = wire.pack_header(Kind.UNKNOWN_KEY, header.key_id)
-                self._links.loose.append((notice, address))
+            self._door.unknown_key(header, datagram, address, now)
             return
         session = link.session
         opened = session.open(header, datagram)
@@ -335,7 +261,7 @@ class Parent:
         elif effect is Effect.RETURN:
             self._events.append(Resumed(link.node.name, link.exchange.epoch, address))
         current = link.node.current == session.key_id
-        news = link.exchange.read(frame, newest=newest, current=current, now=now)
+        news = link.exchange.read(frame, counter=header.counter, current=current, now=now)
         self._tell(link, news, address, now)
         if news.bye is not None and session.feed(Input.BYE) is not None:
             if current:
@@ -354,6 +280,6 @@ class Parent:
             self._events.append(Discovered(node.name, epoch, changes, full=news.full))
         if news.acked is not None:
             self._events.append(ConfiguredAcked(node.name, news.acked))
-        if news.outranked and self._refused.may((node.name, "outranked"), now):
+        if news.outranked and self._outranked.may(node.name, now):
             reason = "holds a configuration of a later owner"
             self._events.append(Refused(address, node.name, reason))

@@ -12,6 +12,7 @@ from kedge.sync.parent import Parent, ParentOptions
 from kedge.sync.wire import Epoch
 
 TOKEN = bytes(range(32))
+FIRST = Epoch(1, 1)
 
 
 class World:
@@ -49,7 +50,7 @@ class World:
     def child(
         self,
         name: str,
-        epoch: Epoch = Epoch(1, 1),
+        epoch: Epoch = FIRST,
         parents: tuple[str, ...] = ("head",),
         token: bytes | None = TOKEN,
         address: str | None = None,

@@ -1,0 +1,140 @@
+"""Records: versions, differences, merges, hashes, limits."""
+
+from __future__ import annotations
+
+import pytest
+
+from kedge.lib.errors import KedgeError
+from kedge.sync import wire
+from kedge.sync.record import Incoming, Outcome, Outgoing, Stamp, acceptable, hash_entries
+from kedge.sync.v1 import sync_pb2 as pb
+from kedge.sync.wire import Epoch
+
+E1 = Epoch(1, 1)
+
+
+def written(*changes: dict[str, bytes | None]) -> Outgoing:
+    out = Outgoing(E1)
+    for change in changes:
+        out.write(change)
+    return out
+
+
+def test_only_a_difference_makes_a_version():
+    out = written({"a": b"1"})
+    assert out.version == 1
+    assert not out.write({"a": b"1"})
+    assert not out.write({"never there": None})
+    assert out.write({"a": None})
+    assert out.version == 2
+
+
+def test_a_difference_holds_what_changed_since_and_merges_to_the_same():
+    out = written({"a": b"1", "b": b"1"}, {"b": b"2"})
+    held = Incoming()
+    assert held.apply(out.difference(0), E1) == (Outcome.APPLIED, {"a": b"1", "b": b"2"})
+    out.write({"c": b"3"})
+    out.write({"a": None})
+    assert [part.name for part in out.difference(2).entries] == ["a", "c"]
+    assert held.apply(out.difference(2), E1) == (Outcome.APPLIED, {"a": None, "c": b"3"})
+    assert held.stamp == out.stamp
+    assert held.hash == out.hash
+    assert held.values() == {"b": b"2", "c": b"3"}
+
+
+def test_what_is_older_or_builds_on_nothing_held_changes_nothing():
+    out = written({"a": b"1"}, {"a": b"2"}, {"a": b"3"})
+    held = Incoming()
+    assert held.apply(out.difference(2), E1)[0] is Outcome.GAP
+    full = out.difference(0)
+    held.apply(full, E1)
+    before = dict(held.entries)
+    assert held.apply(full, E1)[0] is Outcome.STALE
+    assert held.apply(written({"a": b"old"}).difference(0), E1)[0] is Outcome.STALE
+    newer = Outgoing(Epoch(1, 0))
+    newer.write({"a": b"1"})
+    newer.outrun(99)
+    assert held.apply(newer.difference(0), Epoch(1, 0))[0] is Outcome.STALE
+    assert held.entries == before
+    assert held.apply(newer.difference(1), Epoch(1, 2))[0] is Outcome.GAP
+    assert held.apply(newer.difference(0), Epoch(1, 2))[0] is Outcome.APPLIED
+
+
+def test_a_doubt_is_mended_by_everything_at_the_same_version():
+    out = written({"a": b"1"})
+    held = Incoming()
+    held.apply(out.difference(0), E1)
+    held.compare(out.stamp, out.hash)
+    assert not held.doubtful
+    held.compare(Stamp(E1, 2), bytes(16))
+    assert not held.doubtful  # another version says nothing
+    held.compare(out.stamp, bytes(16))
+    assert held.doubtful
+    assert held.apply(out.difference(0), E1) == (Outcome.APPLIED, {})
+    assert not held.doubtful
+
+
+def test_everything_drops_names_that_the_writer_does_not_know():
+    held = Incoming()
+    held.apply(written({"a": b"1", "b": b"1"}).difference(0), E1)
+    later = Outgoing(Epoch(2, 0))
+    later.write({"b": b"1"})
+    assert held.apply(later.difference(0), Epoch(2, 0)) == (Outcome.APPLIED, {"a": None})
+
+
+def test_the_hash_covers_names_values_and_unknowns():
+    states = [
+        {},
+        {"a": b""},
+        {"a": None},
+        {"b": b""},
+        {"a": b"b"},
+        {"ab": b""},
+        {"a": b"", "b": b""},
+    ]
+    digests = set()
+    for state in states:
+        out = Outgoing(E1)
+        out.write(dict.fromkeys(state, b"x"))
+        out.write(state)
+        digests.add(hash_entries(out.entries))
+    assert len(digests) == len(states)
+
+
+def test_limits_are_said_and_leave_the_record_as_it_was():
+    out = written({"a": b"1"})
+    for name, value, code in (
+        ("b", bytes(wire.VALUE_MAX_BYTES + 1), "sync.value_too_large"),
+        ("", b"", "sync.bad_name"),
+        ("ä" * 200, b"", "sync.bad_name"),
+    ):
+        with pytest.raises(KedgeError) as raised:
+            out.write({"z": b"1", name: value})
+        assert raised.value.code == code
+    with pytest.raises(KedgeError) as raised:
+        out.write({f"n{i}": b"" for i in range(wire.RECORD_MAX_ENTRIES)})
+    assert raised.value.code == "sync.record_too_large"
+    assert (out.version, list(out.entries)) == (1, ["a"])
+
+
+def test_received_records_beyond_the_limits_are_not_acceptable():
+    def record(**change: int) -> pb.Record:
+        made = pb.Record(base=1, version=2)
+        made.entries.add(name="a", version=2, value=b"")
+        for name, value in change.items():
+            setattr(made, name, value)
+        return made
+
+    assert acceptable(record())
+    assert not acceptable(record(version=0))
+    assert not acceptable(record(base=2))
+    assert not acceptable(record(version=2**63))
+    bad = record()
+    bad.entries[0].version = 3
+    assert not acceptable(bad)
+    bad = record()
+    bad.entries[0].name = ""
+    assert not acceptable(bad)
+    bad = record()
+    bad.epoch.term = 2**63
+    assert not acceptable(bad)
