@@ -107,6 +107,10 @@ class Compiled:
             )
         )
 
+    def named(self, assignment: Iterable[tuple[int, int]]) -> dict[str, str]:
+        """An assignment in words."""
+        return {self.name(v): self.symbol(v, value) for v, value in assignment}
+
     def name(self, variable: int) -> str:
         """The variable's name."""
         return self.variables[variable].name
@@ -145,11 +149,27 @@ class Compiled:
                 state[variable] = self.initial[variable]
         return state
 
+    def doubt(self, seen: Sequence[int]) -> list[int]:
+        """The view of what was seen: what hangs on something unknown is itself unknown.
+
+        The last value seen is not forgotten: it is believed again when the parent is known again.
+        """
+        state = list(seen)
+        for variable in self.downwards:
+            guard = self.guards[variable]
+            if any(state[p] == UNKNOWN_VALUE for p, _ in guard) and not self.broken(
+                variable, state
+            ):
+                state[variable] = UNKNOWN_VALUE
+        return state
+
     def close(self, effects: Mapping[int, int]) -> dict[int, int]:
         """``effects`` with every reset that follows from them."""
         closed = dict(effects)
         for child in self.downwards:
-            if any(p in closed and closed[p] not in ok and closed[p] for p, ok in self.guards[child]):
+            if any(
+                p in closed and closed[p] not in ok and closed[p] for p, ok in self.guards[child]
+            ):
                 closed[child] = self.initial[child]
         return closed
 

@@ -36,11 +36,17 @@ class NodeRemoved:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Discovery saw these symbols (UNKNOWN: it saw that it cannot tell any more)."""
+    """Discovery saw these symbols (UNKNOWN: it saw that it cannot tell any more).
+
+    Every answer of a discovery is worth an event, also one that changes nothing: it ends the
+    `StartDiscovery` that asked. ``fresh=False`` says that nothing was seen anew, only a symbol
+    changed because the configured value it relates to did.
+    """
 
     node: str
     values: Mapping[str, str]
     by: str = ""
+    fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,9 @@ class Graph:
         self.modules = modules
         self.variables: Mapping[str, Variable] = _by_name(v for m in every for v in m.variables)
         self.mutations: Mapping[str, Mutation] = _by_name(x for m in every for x in m.mutations)
-        self.discoveries: Mapping[str, Discovery] = _by_name(d for m in every for d in m.discoveries)
+        self.discoveries: Mapping[str, Discovery] = _by_name(
+            d for m in every for d in m.discoveries
+        )
         self.compiled = compiled
 
     @staticmethod

@@ -103,7 +103,9 @@ def _symbols(
             continue
         if not variable.planned:
             yield _error(
-                "unplanned", f"{name} is not an Enum and has no relation: it cannot be planned", where
+                "unplanned",
+                f"{name} is not an Enum and has no relation: it cannot be planned",
+                where,
             )
             continue
         for symbol in sorted(set(symbols) - set(variable.domain)):
@@ -133,7 +135,9 @@ def _references(
             yield from _symbols(f"{where} (requires)", discovery.requires, variables)
             yield from _symbols(f"{where} (on_timeout)", _one(discovery.on_timeout), variables)
             for name in sorted(set(discovery.on_timeout) - set(discovery.variables)):
-                yield _error("on_timeout", f"on_timeout sets {name}, which it does not discover", where)
+                yield _error(
+                    "on_timeout", f"on_timeout sets {name}, which it does not discover", where
+                )
         for protection in module.protections:
             where = f"module {module.name} (protects)"
             yield from _symbols(where, {protection.variable: ()}, variables)

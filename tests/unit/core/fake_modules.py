@@ -6,11 +6,18 @@ from typing import Any
 
 from kedge.core.kinds import Anything, Enum, Text, Value
 from kedge.core.module import Module
+from kedge.core.mutation import Handler
 from kedge.core.variable import Relation
 
 
-async def nothing(node: Any, io: Any) -> None:
+def named(name: str) -> Handler:
     """A handler that is never called: the core is pure."""
+
+    async def handler(node: Any, io: Any) -> None:
+        raise AssertionError("the core calls no handler")
+
+    handler.__name__ = name
+    return handler
 
 
 def relate(discovered: Value, configured: Value) -> str:
@@ -20,7 +27,7 @@ def relate(discovered: Value, configured: Value) -> str:
 def power() -> Module:
     module = Module("power", summary="Switch nodes on and off through their BMC")
     state = module.variable("state", Enum(("off", "on")), configured=True)
-    module.discovers(state, every_s=30, timeout_s=20)(nothing)
+    module.discovers(state, every_s=30, timeout_s=20)(named("read"))
     module.edge("switch_on", {state: "on"}, where="head", requires={state: "off"}, cost_s=5)
     module.edge(
         "shut_down",
@@ -32,7 +39,12 @@ def power() -> Module:
         destructive=True,
     )
     module.edge(
-        "switch_off", {state: "off"}, where="head", requires={state: "on"}, cost_s=60, destructive=True
+        "switch_off",
+        {state: "off"},
+        where="head",
+        requires={state: "on"},
+        cost_s=60,
+        destructive=True,
     )
     return module
 
@@ -45,9 +57,7 @@ def boot() -> Module:
         while_={"power.state": "on"},
         initial="none",
     )
-    module.listens(
-        stage, timeout_s=90, requires={"power.state": "on"}, on_timeout={stage: "stuck"}
-    )
+    module.listens(stage, timeout_s=90, requires={"power.state": "on"}, on_timeout={stage: "stuck"})
     module.edge(
         "load",
         {stage: "layer0"},
@@ -74,7 +84,7 @@ def image() -> Module:
         while_={"boot.stage": "running"},
         initial="none",
     )
-    module.discovers(ready, every_s=60, timeout_s=20)(nothing)
+    module.discovers(ready, every_s=60, timeout_s=20)(named("look_up"))
     module.listens(running, timeout_s=90, requires={"boot.stage": "running"}, name="report")
     module.edge(
         "fetch",

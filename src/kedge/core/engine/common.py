@@ -1,0 +1,81 @@
+"""What all parts of the engine share: the graph, the planner, the queues, the time, the effects."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from kedge.core.compiled import Compiled, State
+from kedge.core.engine.breaker import Breaker
+from kedge.core.engine.budgets import Budgets
+from kedge.core.engine.chance import Chance
+from kedge.core.engine.record import Record
+from kedge.core.engine.settings import Settings
+from kedge.core.engine.timers import Timers
+from kedge.core.events import Effect, Noted
+from kedge.core.graph import Graph
+from kedge.core.planner.cache import Planner
+
+STATES_KEPT = 100_000
+
+
+@dataclass(slots=True)
+class Common:
+    """One per engine. ``now`` and ``effects`` are those of the event being worked on."""
+
+    graph: Graph
+    compiled: Compiled
+    planner: Planner
+    settings: Settings
+    chance: Chance
+    breaker: Breaker
+    restart: int
+    timers: Timers = field(default_factory=Timers)
+    budgets: Budgets = field(default_factory=Budgets)
+    records: dict[str, Record] = field(default_factory=dict[str, Record])
+    effects: list[Effect] = field(default_factory=list[Effect])
+    now: float = 0.0
+    serial: int = 0
+    stalled: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    _ready: deque[str] = field(default_factory=deque[str])
+    _queued: set[str] = field(default_factory=set[str])
+    _states: dict[State, State] = field(default_factory=dict[State, State])
+
+    def note(
+        self,
+        record: Record,
+        what: str,
+        subject: str,
+        before: str = "",
+        after: str = "",
+        cause: str = "",
+    ) -> None:
+        """Say something for the log."""
+        self.effects.append(Noted(record.name, what, subject, before, after, cause))
+
+    def wake(self, node: str) -> None:
+        """Look at the node again before this event is over."""
+        if node not in self._queued:
+            self._queued.add(node)
+            self._ready.append(node)
+
+    def next_ready(self) -> Record | None:
+        """The next node to look at."""
+        while self._ready:
+            node = self._ready.popleft()
+            self._queued.discard(node)
+            record = self.records.get(node)
+            if record is not None:
+                return record
+        return None
+
+    def next_serial(self) -> int:
+        """A number never used before in this run."""
+        self.serial += 1
+        return self.serial
+
+    def shared(self, state: State) -> State:
+        """The one tuple that all nodes in this state share."""
+        if len(self._states) > STATES_KEPT:
+            self._states.clear()
+        return self._states.setdefault(state, state)

@@ -1,0 +1,247 @@
+"""What to do with a node now: everything follows from its view and its goals, nothing from history.
+
+A plan is kept until surprised. Its steps start as soon as those before them are done, unless they
+must wait: for a back-off, a budget, the breaker, or another step that touches their variables. A
+node without anything left to do is converged, blocked or quarantined.
+"""
+
+from __future__ import annotations
+
+from kedge.core.compiled import Action
+from kedge.core.engine.asking import ask, refresh
+from kedge.core.engine.common import Common
+from kedge.core.engine.failing import end_episode, penalties
+from kedge.core.engine.phases import blocked, moving, settle
+from kedge.core.engine.record import Episode, Record
+from kedge.core.engine.steps import end_step, holder, node_of, start_step
+from kedge.core.events import RequestDone
+from kedge.core.planner.order import Plan, conflict
+from kedge.core.planner.task import Goals
+
+ROUNDS = 8
+"""How often one look at a node may plan anew; more would be a contradiction, and is reported."""
+
+
+def decide(common: Common, record: Record) -> None:
+    """Start what can start, and say what the node is doing."""
+    if record.hold or record.quarantine:
+        if record.episode is not None and not record.episode.running:
+            end_episode(common, record)
+        if record.hold:
+            settle(common, record, "held", record.hold, f"kedge node release {record.name}")
+        elif record.quarantine:
+            settle(
+                common, record, "quarantined", record.quarantine.reason, record.quarantine.next_step
+            )
+        return
+    for _ in range(ROUNDS):
+        goals = goals_now(common, record)
+        episode = record.episode
+        met = all(record.state[v] == value for v, value in goals)
+        if met and (episode is None or not episode.running):
+            _converge(common, record)
+            return
+        if episode is None:
+            episode = record.episode = Episode(common.now, _cause(common, record, goals))
+        if episode.plan is None:
+            episode.plan = _plan(common, record, episode, goals)
+            episode.done = 0
+        if _dispatch(common, record, episode, episode.plan):
+            if episode.running or episode.done != episode.plan.all_done:
+                moving(common, record, episode, episode.plan)
+                return
+            if episode.plan.given_up and not _give_up_request(common, record):
+                blocked(common, record, episode, episode.plan)
+                return
+        episode.plan = None
+    settle(common, record, "waiting", "the plan does not fit what was seen: please report this", "")
+
+
+def _converge(common: Common, record: Record) -> None:
+    if record.episode is not None and not record.episode.acted:
+        common.breaker.pardon(record.group, record.name)
+    end_episode(common, record)
+    settle(common, record, "converged", "discovered is as configured", "")
+
+
+def goals_now(common: Common, record: Record) -> Goals:
+    """The goals of the oldest request that is not yet fulfilled, over the configured ones."""
+    while record.requests:
+        request = record.requests[0]
+        wanted = common.compiled.assignment(request.goals)
+        if any(record.state[v] != value for v, value in wanted):
+            merged = {**common.compiled.named(record.goals), **request.goals}
+            return common.compiled.assignment(common.graph.meaningful(merged))
+        _end_request(common, record, "")
+    return record.goals
+
+
+def _end_request(common: Common, record: Record, reason: str) -> None:
+    assert record.requests
+    request = record.requests.pop(0)
+    record.requests = record.requests or None
+    common.effects.append(RequestDone(record.name, request.request_id, reason))
+    common.note(record, "request", request.request_id, after=reason or "done", cause=request.by)
+    if record.episode is not None:
+        record.episode.plan, record.episode.new_goals = None, True
+
+
+def drop_requests(common: Common, record: Record, reason: str) -> None:
+    """Give up all requests."""
+    while record.requests:
+        _end_request(common, record, reason)
+
+
+def _give_up_request(common: Common, record: Record) -> bool:
+    """Where a request cannot be fulfilled, say so and go on without it."""
+    episode = record.episode
+    if not record.requests or episode is None or episode.plan is None:
+        return False
+    wanted = common.compiled.assignment(record.requests[0].goals)
+    lacking = [pair for pair in episode.plan.given_up if pair in wanted]
+    if not lacking:
+        return False
+    words = ", ".join(
+        f"{common.compiled.name(v)}={common.compiled.symbol(v, x)}" for v, x in lacking
+    )
+    _end_request(common, record, f"no way leads to {words}")
+    return True
+
+
+def _cause(common: Common, record: Record, goals: Goals) -> str:
+    compiled = common.compiled
+    for variable, goal in goals:
+        value = record.state[variable]
+        if value != goal:
+            name = compiled.name(variable)
+            return (
+                f"{name} is {compiled.symbol(variable, value)}, "
+                f"should be {compiled.symbol(variable, goal)}"
+            )
+    return "steps in flight"
+
+
+def _plan(common: Common, record: Record, episode: Episode, goals: Goals) -> Plan:
+    """Plan from the view, taking every step in flight back to where it began, to find it again.
+
+    A step in flight that the new plan does not contain runs on, unless the goals changed and it
+    stands in the way: then it is dropped, and its variables are asked for.
+    """
+    while True:
+        start = list(record.state)
+        for running in episode.running:
+            for variable, _ in running.action.writes:
+                start[variable] = running.start[variable]
+        plan = common.planner.plan(start, goals, penalties(episode))
+        taken: set[int] = set()
+        for running in episode.running:
+            places = [
+                i
+                for i, s in enumerate(plan.steps)
+                if s.number == running.action.number and i not in taken
+            ]
+            running.place = places[0] if places else -1
+            taken.update(places[:1])
+        dropped = [
+            r
+            for r in episode.running
+            if r.place < 0 and episode.new_goals and _in_the_way(r.action, plan, goals)
+        ]
+        for running in dropped:
+            end_step(common, record, running, "dropped", "the goals changed")
+            for variable, _ in running.action.own:
+                refresh(common, record, variable)
+        if not dropped:
+            episode.new_goals = False
+            _show(common, record, episode, plan)
+            return plan
+
+
+def _in_the_way(action: Action, plan: Plan, goals: Goals) -> bool:
+    wanted = dict(goals)
+    return any(conflict(action, step) for step in plan.steps) or any(
+        wanted.get(v, value) != value for v, value in action.writes
+    )
+
+
+def _show(common: Common, record: Record, episode: Episode, plan: Plan) -> None:
+    words = " -> ".join(step.name for step in plan.steps)
+    if words and words != episode.shown_plan:
+        common.note(record, "plan", str(plan.cost), episode.shown_plan, words, episode.cause)
+    episode.shown_plan = words
+
+
+def _dispatch(common: Common, record: Record, episode: Episode, plan: Plan) -> bool:
+    """Start every step that can; False where the plan no longer fits and must be made anew."""
+    episode.waits = episode.waits_next = ""
+    flying = {running.place for running in episode.running}
+    for place, step in enumerate(plan.steps):
+        if episode.done >> place & 1 or place in flying or plan.before[place] & ~episode.done:
+            continue
+        if step.discovery >= 0:
+            words = ask(common, record, step.discovery)
+            episode.waits = episode.waits or words
+            continue
+        extra = [r for r in episode.running if conflict(r.action, step)]
+        if extra:
+            episode.waits = f"for {extra[0].action.name} to end"
+            continue
+        if any(record.state[v] not in allowed for v, allowed in step.reads):
+            return False
+        if _may_start(common, record, episode, step):
+            start_step(common, record, step, place)
+    return True
+
+
+def _may_start(common: Common, record: Record, episode: Episode, step: Action) -> bool:
+    """Whether nothing outside the plan keeps the step back; else notes what does."""
+    failures = episode.failures.get(step.number)
+    if failures is not None and failures.until > common.now:
+        episode.waits = f"to try {step.name} again: {failures.reason}"
+        episode.waits_next = failures.next_step
+        return False
+    if step.destructive and not record.pardoned and not record.requests:
+        opened = common.breaker.open_until(record.group, common.now)
+        if opened is not None:
+            until, failed, members = opened
+            waiting = common.stalled.setdefault(record.group, set())
+            if not waiting:
+                common.timers.set(max(until, common.now + 1), record.group, "group")
+                common.note(
+                    record,
+                    "breaker",
+                    record.group,
+                    after="open",
+                    cause=f"{failed} of {members} nodes failed at once",
+                )
+            waiting.add(record.name)
+            episode.waits = (
+                f"with {step.name}: {failed} of {members} nodes of group "
+                f"{record.group or '(none)'} failed at once, so the breaker is open"
+            )
+            episode.waits_next = f"look at what they share; then: kedge node retry {record.name}"
+            return False
+    return _has_budget(common, record, episode, step)
+
+
+def _has_budget(common: Common, record: Record, episode: Episode, step: Action) -> bool:
+    assert step.mutation is not None
+    pools = tuple(
+        (budget, record.limits[budget])
+        for budget in sorted(step.mutation.budgets)
+        if budget in record.limits
+    )
+    if not pools:
+        return True
+    name = holder(record, step)
+    if common.budgets.take(name, pools):
+        episode.queued.discard(name)
+        for waiter in common.budgets.heads(name):
+            common.wake(node_of(waiter))
+        return True
+    episode.queued.add(name)
+    lacking = common.budgets.waits_for(name)
+    if lacking is not None:
+        (budget, pool), limit, ahead = lacking
+        episode.waits = f"for the budget {budget} of {pool} (limit {limit}, {ahead} ahead)"
+    return False

@@ -1,0 +1,296 @@
+"""The engine's door: events in, effects out, and what a person may ask about a node.
+
+``step`` does a bounded amount of work per event: it looks at the nodes that the event woke (through
+one ready queue) and at the timers that are due (one heap). A converged node costs nothing but its
+poll timers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kedge.core.condition import Condition
+from kedge.core.engine import keeping, showing
+from kedge.core.engine.asking import begin_polls, deafen, heard, look, poll
+from kedge.core.engine.breaker import Breaker
+from kedge.core.engine.chance import Chance
+from kedge.core.engine.common import Common
+from kedge.core.engine.deciding import decide, drop_requests
+from kedge.core.engine.failing import end_episode, fail_step
+from kedge.core.engine.knowing import learn
+from kedge.core.engine.record import Record
+from kedge.core.engine.settings import Settings
+from kedge.core.engine.steps import end_step, node_of, withdraw
+from kedge.core.events import (
+    BudgetSet,
+    DiscoveryFailed,
+    Effect,
+    Event,
+    NodeConfigured,
+    NodeRemoved,
+    Observed,
+    RequestDone,
+    Requested,
+    Retried,
+    StepFailed,
+)
+from kedge.core.graph import Graph
+from kedge.core.planner.cache import Planner
+
+
+class Engine:
+    """All nodes of one owner. ``restart`` must differ in every run on the same state (it is part of
+    every step's number); ``settings`` say how patient the engine is."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        seed: int,
+        restart: int = 0,
+        settings: Settings | None = None,
+    ) -> None:
+        chosen = settings or Settings()
+        self.graph = graph
+        self.planner = Planner(graph.compiled)
+        self._common = Common(
+            graph, graph.compiled, self.planner, chosen, Chance(seed), Breaker(chosen), restart
+        )
+        self._saved: dict[str, keeping.Saved] = {}
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    def step(self, event: Event, now: float) -> list[Effect]:
+        """Take in one event at ``now`` (seconds; it never falls) and say what is to be done."""
+        common = self._common
+        common.now = max(now, common.now)
+        common.effects = []
+        self._take(event)
+        while (due := common.timers.due(common.now)) is not None:
+            self._due(*due)
+        while (record := common.next_ready()) is not None:
+            decide(common, record)
+        return common.effects
+
+    def next_timeout(self) -> float | None:
+        """When `step` wants to be called with a `Tick`, at the latest; None for never."""
+        return self._common.timers.next()
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Observed):
+            record = self._common.records.get(event.node)
+            if record is not None:
+                self._observed(record, event)
+        elif isinstance(event, NodeConfigured):
+            self._configured(event)
+        elif isinstance(event, BudgetSet):
+            for waiter in self._common.budgets.limit((event.budget, event.pool), event.limit):
+                self._common.wake(node_of(waiter))
+        elif isinstance(event, Requested):
+            self._requested(event)
+        elif isinstance(event, StepFailed | DiscoveryFailed | Retried | NodeRemoved):
+            record = self._common.records.get(event.node)
+            if record is not None:
+                self._told(record, event)
+
+    def _told(
+        self, record: Record, event: StepFailed | DiscoveryFailed | Retried | NodeRemoved
+    ) -> None:
+        common = self._common
+        if isinstance(event, StepFailed):
+            for running in list(record.running):
+                if running.step_id == event.step_id:
+                    fail_step(
+                        common,
+                        record,
+                        running,
+                        "failed",
+                        event.reason,
+                        event.next_step,
+                        event.permanent,
+                    )
+        elif isinstance(event, DiscoveryFailed):
+            asked = common.compiled.ask_named.get(event.discovery)
+            if asked is not None:
+                deafen(common, record, asked.number, event.reason, event.next_step)
+        elif isinstance(event, Retried):
+            common.note(record, "request", "retry", cause=event.by)
+            self._forgive(record)
+            common.wake(record.name)
+        else:
+            self._removed(record)
+
+    # --- events --------------------------------------------------------------------------------
+
+    def _observed(self, record: Record, event: Observed) -> None:
+        compiled = self._common.compiled
+        seen = compiled.assignment(event.values)
+        if seen:
+            learn(self._common, record, seen, event.by, fresh=event.fresh)
+            if record.asking or record.deaf:
+                heard(self._common, record, [v for v, _ in seen], fresh=event.fresh)
+
+    def _configured(self, event: NodeConfigured) -> None:
+        common, compiled = self._common, self._common.compiled
+        record = common.records.get(event.node)
+        new = record is None
+        if record is None:
+            record = Record(event.node, compiled.nothing_known, compiled.nothing_known)
+            record.serial = common.next_serial()
+            record.refilled_at = common.now
+            record.surprises = float(common.settings.surprises)
+            common.records[event.node] = record
+            common.breaker.join(event.group)
+            begin_polls(common, record)
+        elif record.group != event.group:
+            common.breaker.leave(record.group, record.name)
+            common.breaker.join(event.group)
+        goals = compiled.assignment(self.graph.meaningful(event.goals))
+        if goals != record.goals:
+            before, after = compiled.named(record.goals), compiled.named(goals)
+            for name in sorted({*before, *after}):
+                if before.get(name) != after.get(name):
+                    common.note(
+                        record,
+                        "goal",
+                        name,
+                        before.get(name, ""),
+                        after.get(name, ""),
+                        "configured",
+                    )
+        record.goals, record.group, record.hold = goals, event.group, event.hold
+        record.hardware_class = event.hardware_class
+        if dict(event.limits) != record.limits:
+            record.limits = dict(event.limits)
+            withdraw(common, record)
+        saved = self._saved.pop(event.node, None)
+        if new and saved is not None:
+            keeping.revive(common, record, saved)
+        elif not new:
+            self._forgive(record)
+        if record.hold:
+            drop_requests(common, record, f"the node is held: {record.hold}")
+            record.asking = None
+            withdraw(common, record)
+        common.wake(record.name)
+
+    def _forgive(self, record: Record) -> None:
+        """A person changed something or wants another try: a new episode, nothing held against it."""
+        common = self._common
+        record.quarantine = None
+        record.deaf = None
+        record.pardoned = True
+        record.surprises = float(common.settings.surprises)
+        common.breaker.pardon(record.group, record.name)
+        if record.episode is not None:
+            record.episode.failures.clear()
+            record.episode.plan, record.episode.new_goals = None, True
+
+    def _requested(self, event: Requested) -> None:
+        common = self._common
+        record = common.records.get(event.node)
+        reason = ""
+        if record is None:
+            reason = "no such node"
+        elif record.hold:
+            reason = f"the node is held: {record.hold}"
+        elif record.quarantine:
+            reason = f"the node is quarantined: {record.quarantine.reason}"
+        elif len(common.compiled.assignment(event.goals)) != len(event.goals):
+            reason = "unknown variable or symbol: " + ", ".join(
+                f"{name}={symbol}" for name, symbol in sorted(event.goals.items())
+            )
+        if reason or record is None:
+            common.effects.append(RequestDone(event.node, event.request_id, reason))
+            return
+        record.requests = [*(record.requests or ()), event]
+        words = ", ".join(f"{name}={symbol}" for name, symbol in sorted(event.goals.items()))
+        common.note(record, "request", event.request_id, after=words, cause=event.by)
+        if record.episode is not None:
+            record.episode.plan, record.episode.new_goals = None, True
+        common.wake(record.name)
+
+    def _removed(self, record: Record) -> None:
+        common = self._common
+        drop_requests(common, record, "the node was removed")
+        for running in list(record.running):
+            end_step(common, record, running, "dropped", "the node was removed")
+        end_episode(common, record)
+        common.breaker.leave(record.group, record.name)
+        del common.records[record.name]
+
+    # --- timers --------------------------------------------------------------------------------
+
+    def _due(self, when: float, name: str, sort: str, key: int) -> None:
+        common = self._common
+        if sort == "group":
+            for node in sorted(common.stalled.pop(name, ())):
+                common.wake(node)
+            return
+        record = common.records.get(name)
+        if record is None:
+            return
+        if sort == "poll":
+            poll(common, record, key)
+        elif sort == "asked":
+            if record.asking and record.asking.get(key, when + 1) <= when:
+                self._silent(record, key)
+        elif sort == "wake":
+            common.wake(name)
+        else:
+            for running in list(record.running):
+                if running.serial == key:
+                    if sort == "look":
+                        look(common, record, running)
+                    else:
+                        self._timed_out(record, key)
+
+    def _silent(self, record: Record, number: int) -> None:
+        """Nobody answered, or nobody was heard, until the deadline."""
+        common = self._common
+        asked = common.compiled.asks[number]
+        name, timeout_s = asked.discovery.name, asked.discovery.timeout_s
+        silent = [(v, x) for v, x in asked.on_timeout if record.seen[v] == 0]
+        if asked.discovery.handler is not None or not silent:
+            deafen(common, record, number, f"no answer within {timeout_s:g} s", "")
+            return
+        reason = f"nothing was heard for {timeout_s:g} s"
+        learn(common, record, silent, f"{name}: {reason}", assumed=reason)
+        heard(common, record, [v for v, _ in silent])
+
+    def _timed_out(self, record: Record, serial: int) -> None:
+        common = self._common
+        running = next(r for r in record.running if r.serial == serial)
+        mutation = running.action.mutation
+        assert mutation is not None
+        reason = f"no effect within {mutation.timeout_s:g} s"
+        fail_step(common, record, running, "timeout", reason)
+        assumed = common.compiled.assignment(mutation.on_timeout)
+        if assumed:
+            learn(common, record, assumed, f"{mutation.name}: {reason}", assumed=reason)
+
+    # --- questions -----------------------------------------------------------------------------
+
+    def nodes(self) -> list[str]:
+        """The names of all nodes."""
+        return sorted(self._common.records)
+
+    def condition(self, node: str) -> Condition:
+        """What a person sees of the node; raises KeyError for one that is not known."""
+        return showing.condition(self._common, self._common.records[node])
+
+    def explain(self, node: str) -> showing.Explanation:
+        """The path that leads to what is configured, with costs and reasons, or what blocks it."""
+        return showing.explain(self._common, self._common.records[node])
+
+    plan_for = explain
+
+    def export(self) -> dict[str, Any]:
+        """What must survive a restart and cannot be discovered again; JSON can hold it."""
+        return keeping.export(self._common, self._saved)
+
+    def restore(self, exported: Mapping[str, Any]) -> None:
+        """Take back what `export` gave, before the nodes are configured. Planned variables stay
+        unknown until they are observed."""
+        self._saved = keeping.read(exported)

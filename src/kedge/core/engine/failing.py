@@ -1,0 +1,108 @@
+"""What goes wrong is counted, so that it ends: failures of steps, of discoveries, and surprises.
+
+Why every episode ends: within one, costs are frozen and penalties only rise. Each failure takes one
+of an action's few attempts; each surprise without a step in flight takes one from a store that only
+wall time refills; each discovery makes an unknown known; each finished step makes the plan shorter.
+So (attempts and surprises left, unknowns, plan) falls lexicographically, and every step and every
+wait has a deadline. When an action's attempts are spent it is forbidden, and where no path is left
+the node is quarantined with the reason.
+"""
+
+from __future__ import annotations
+
+from kedge.core.engine.common import Common
+from kedge.core.engine.record import Episode, Failures, Quarantine, Record, Running
+from kedge.core.engine.steps import end_step, withdraw
+from kedge.core.planner.task import FORBIDDEN, Penalties
+
+NEXT_GEAR = 10_000
+"""The penalty after two failures: any other way is better."""
+
+
+def backoff(common: Common, failures: Failures) -> None:
+    """Count a failure and say when to try again: exponentially later, with jitter."""
+    settings = common.settings
+    failures.count += 1
+    delay = min(settings.backoff_most_s, settings.backoff_s * 2 ** min(failures.count - 1, 16))
+    failures.until = common.now + delay * common.chance.uniform(0.75, 1.25)
+
+
+def fail_step(
+    common: Common,
+    record: Record,
+    running: Running,
+    outcome: str,
+    reason: str,
+    next_step: str = "",
+    permanent: bool = False,
+) -> None:
+    """A step ended without its effect: one attempt less, a penalty, a pause, and another plan."""
+    episode = record.episode
+    assert episode is not None
+    action = running.action
+    failures = episode.failures.setdefault(action.number, Failures())
+    failures.reason, failures.next_step = reason, next_step
+    backoff(common, failures)
+    failures.forbidden = permanent or failures.count >= common.settings.attempts
+    episode.plan = None
+    end_step(common, record, running, outcome, reason)
+    if not failures.forbidden:
+        common.timers.set(failures.until, record.name, "wake")
+    if action.destructive or (action.mutation and action.mutation.on_timeout):
+        common.breaker.failed(record.group, record.name, common.now)
+
+
+def surprised(common: Common, record: Record, variable: int, was: int) -> None:
+    """Something changed by itself. Too often is a reason to leave the node alone."""
+    settings = common.settings
+    refill = (common.now - record.refilled_at) / settings.surprise_refill_s
+    record.surprises = min(float(settings.surprises), record.surprises + refill)
+    record.refilled_at = common.now
+    common.breaker.failed(record.group, record.name, common.now)
+    if record.surprises >= 1:
+        record.surprises -= 1
+        return
+    compiled = common.compiled
+    name = compiled.name(variable)
+    quarantine(
+        common,
+        record,
+        f"it keeps changing by itself: {name} went from {compiled.symbol(variable, was)} to "
+        f"{compiled.symbol(variable, record.state[variable])}, "
+        f"and there were over {settings.surprises} such surprises",
+    )
+
+
+def quarantine(common: Common, record: Record, reason: str, next_step: str = "") -> None:
+    """Leave the node alone until a person has looked at it."""
+    retry = f"kedge node retry {record.name}"
+    record.quarantine = Quarantine(
+        reason, common.now, f"{next_step}; then: {retry}" if next_step else retry
+    )
+    end_episode(common, record)
+    common.wake(record.name)
+
+
+def end_episode(common: Common, record: Record) -> None:
+    """Forget plan, penalties and places in queues; steps still in flight are only watched."""
+    episode = record.episode
+    if episode is None:
+        return
+    withdraw(common, record)
+    if episode.running:
+        for running in episode.running:
+            running.place = -1
+        episode.plan, episode.done = None, 0
+        episode.failures.clear()
+    else:
+        record.episode = None
+
+
+def penalties(episode: Episode) -> Penalties:
+    """What the planner must add for this node's failures. A first failure adds nothing: it is tried
+    again, and the many nodes that fail once stay in the class of those that did not."""
+    return tuple(
+        (number, FORBIDDEN if failures.forbidden else NEXT_GEAR)
+        for number, failures in sorted(episode.failures.items())
+        if failures.forbidden or failures.count >= 2
+    )

@@ -1,0 +1,98 @@
+"""What outlives a restart: quarantines, attempts already made, requests. All else is discovered.
+
+Nothing observed is kept, so nothing old can be believed; steps in flight are forgotten, and whether
+they had their effect is seen. Attempts are kept, so that a head that restarts in a loop does not give
+a broken node endless attempts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kedge.core.engine.common import Common
+from kedge.core.engine.record import Episode, Failures, Quarantine, Record
+from kedge.core.events import Requested
+
+
+@dataclass(slots=True)
+class Saved:
+    """What is known of a node from before the restart."""
+
+    quarantine: Quarantine | None = None
+    failures: dict[str, Failures] = field(default_factory=dict[str, Failures])
+    requests: list[Requested] = field(default_factory=list[Requested])
+    surprises: float | None = None
+
+
+def export(common: Common, unclaimed: Mapping[str, Saved]) -> dict[str, Any]:
+    """As JSON; nodes restored but not yet configured are passed on."""
+    nodes = {name: _write(saved) for name, saved in unclaimed.items()}
+    for name, record in common.records.items():
+        saved = Saved(record.quarantine, requests=list(record.requests or ()))
+        if record.episode is not None:
+            saved.failures = {
+                common.compiled.actions[number].name: failures
+                for number, failures in record.episode.failures.items()
+            }
+        if record.surprises < common.settings.surprises:
+            saved.surprises = record.surprises
+        written = _write(saved)
+        if written:
+            nodes[name] = written
+    return {"version": 1, "restart": common.restart, "nodes": nodes}
+
+
+def _write(saved: Saved) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    if saved.quarantine:
+        q = saved.quarantine
+        written["quarantine"] = {"reason": q.reason, "since": q.since, "next_step": q.next_step}
+    if saved.failures:
+        written["failures"] = {
+            name: {
+                "count": f.count,
+                "reason": f.reason,
+                "next_step": f.next_step,
+                "until": f.until,
+                "forbidden": f.forbidden,
+            }
+            for name, f in saved.failures.items()
+        }
+    if saved.requests:
+        written["requests"] = [
+            {"id": r.request_id, "goals": dict(r.goals), "by": r.by} for r in saved.requests
+        ]
+    if saved.surprises is not None:
+        written["surprises"] = saved.surprises
+    return written
+
+
+def read(exported: Mapping[str, Any]) -> dict[str, Saved]:
+    """The inverse of `export`."""
+    found: dict[str, Saved] = {}
+    for name, written in exported.get("nodes", {}).items():
+        quarantine = written.get("quarantine")
+        found[name] = Saved(
+            Quarantine(**quarantine) if quarantine else None,
+            {action: Failures(**f) for action, f in written.get("failures", {}).items()},
+            [Requested(name, r["goals"], r["id"], r["by"]) for r in written.get("requests", ())],
+            written.get("surprises"),
+        )
+    return found
+
+
+def revive(common: Common, record: Record, saved: Saved) -> None:
+    """Give a node back what it had before the restart."""
+    record.quarantine = saved.quarantine
+    record.requests = list(saved.requests) or None
+    if saved.surprises is not None:
+        record.surprises = saved.surprises
+    actions = common.compiled.mutation_actions
+    failures = {actions[n].number: f for n, f in saved.failures.items() if n in actions}
+    if failures:
+        record.episode = Episode(common.now, "restarted", failures=failures)
+        for known in failures.values():
+            if not known.forbidden:
+                common.timers.set(known.until, record.name, "wake")

@@ -1,0 +1,188 @@
+"""What an observation changes: the view, the steps it ends or contradicts, the plan it fits or not.
+
+The view holds what was last seen, with resets applied (`Compiled.normalise`). A child that is seen
+with a meaning of its own although its parent is known to forbid that makes the *parent* unknown: the
+child was seen later, so what is known of the parent is out of date.
+
+An observation *fits* when it is what a step in flight brings about (its effect, a ``via`` symbol, its
+starting value, or unknown), or the outcome that the plan hoped a discovery to have. All else that
+touches a variable the plan speaks of is a surprise: the plan is dropped. A step in flight ends as
+done when all its declared effects are seen, and as failed when one of its variables is seen where
+it cannot be, so no step outlives its own premises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kedge.core.compiled import UNKNOWN_VALUE, State
+from kedge.core.engine.common import Common
+from kedge.core.engine.failing import fail_step, surprised
+from kedge.core.engine.record import Episode, Record, Running
+from kedge.core.engine.steps import end_step
+
+Seen = Sequence[tuple[int, int]]
+
+
+def learn(
+    common: Common, record: Record, seen: Seen, by: str, *, fresh: bool = True, assumed: str = ""
+) -> None:
+    """Take in what was seen (or, with a reason, ``assumed``), and look at the node again if it matters."""
+    before = record.state
+    record.seen = common.shared(_seen(common, record.seen, seen, fresh))
+    after = tuple(common.compiled.doubt(record.seen))
+    episode = record.episode
+    if episode is not None:
+        for variable, _ in seen:
+            episode.assumed.pop(variable, None)
+            if assumed:
+                episode.assumed[variable] = assumed
+    if after == before:
+        return
+    record.state = common.shared(after)
+    changes = [v for v in range(len(after)) if after[v] != before[v]]
+    compiled = common.compiled
+    for variable in changes:
+        common.note(
+            record,
+            "observed",
+            compiled.name(variable),
+            compiled.symbol(variable, before[variable]),
+            compiled.symbol(variable, after[variable]),
+            by,
+        )
+    if episode is not None:
+        _judge(common, record, episode, before, changes, counts=not assumed)
+    elif record.phase == "converged":
+        lost = [v for v, g in record.goals if after[v] != g and v in changes]
+        if lost:
+            _count(common, record, lost, before)
+    common.wake(record.name)
+
+
+def _seen(common: Common, before: State, seen: Seen, fresh: bool) -> State:
+    compiled = common.compiled
+    state = list(before)
+    together = {v for v, _ in seen}
+    for variable, value in seen:
+        if fresh or not compiled.broken(variable, before):
+            state[variable] = value
+
+    def believe(child: int) -> None:
+        for parent, allowed in compiled.guards[child]:
+            if parent not in together:
+                if state[parent] not in allowed and state[parent] != UNKNOWN_VALUE:
+                    state[parent] = UNKNOWN_VALUE
+                    believe(parent)
+                elif state[parent] == UNKNOWN_VALUE:
+                    believe(parent)
+
+    if fresh:
+        for variable, value in seen:
+            if value not in (UNKNOWN_VALUE, compiled.initial[variable]):
+                believe(variable)
+    return tuple(compiled.normalise(state))
+
+
+def _judge(
+    common: Common,
+    record: Record,
+    episode: Episode,
+    before: State,
+    changes: Sequence[int],
+    *,
+    counts: bool,
+) -> None:
+    state = record.state
+    hoped = _hoped(episode, before, state)
+    unfit: list[int] = []
+    failed: dict[int, int] = {}
+    for variable in changes:
+        written = False
+        for running in episode.running:
+            fits = _fits(running, variable, state[variable])
+            written = written or fits is not None
+            if fits is False or (fits is None and not _allows(running, variable, state[variable])):
+                failed.setdefault(running.serial, variable)
+        if not written and (variable, state[variable]) not in hoped:
+            unfit.append(variable)
+    idle = not episode.running
+    for running in list(episode.running):
+        if running.serial in failed:
+            _contradict(common, record, running, failed[running.serial])
+        elif all(state[v] == value for v, value in running.action.own):
+            if running.place >= 0:
+                episode.done |= 1 << running.place
+            elif episode.plan and any(v in episode.plan.relevant for v, _ in running.action.writes):
+                episode.plan = None
+            end_step(common, record, running, "done")
+    plan = episode.plan
+    if plan is None:
+        return
+    relevant = [v for v in unfit if v in plan.relevant or plan.given_up]
+    if relevant:
+        episode.plan = None
+        if idle and counts:
+            _count(common, record, relevant, before)
+
+
+def _count(common: Common, record: Record, variables: Sequence[int], before: State) -> None:
+    """Count a surprise: a known value that became another one, at once or by way of unknown.
+
+    Becoming unknown is not yet one (a silent agent may speak again), but the breaker counts it.
+    """
+    state = record.state
+    if record.lost is None:
+        record.lost = {}
+    for variable in variables:
+        if state[variable] == UNKNOWN_VALUE:
+            record.lost[variable] = before[variable]
+            common.breaker.failed(record.group, record.name, common.now)
+    for variable in variables:
+        was = before[variable] or record.lost.pop(variable, UNKNOWN_VALUE)
+        if state[variable] != UNKNOWN_VALUE and was not in (UNKNOWN_VALUE, state[variable]):
+            surprised(common, record, variable, was)
+            return
+
+
+def _hoped(episode: Episode, before: State, state: State) -> set[tuple[int, int]]:
+    """Tick the discoveries of the plan whose hoped-for outcome came; what they foresaw."""
+    hoped: set[tuple[int, int]] = set()
+    if episode.plan is not None:
+        for place, step in enumerate(episode.plan.steps):
+            variable, value = step.own[0]
+            if (
+                step.discovery >= 0
+                and not episode.done >> place & 1
+                and before[variable] == UNKNOWN_VALUE
+                and state[variable] == value
+            ):
+                episode.done |= 1 << place
+                hoped.update(step.writes)
+    return hoped
+
+
+def _fits(running: Running, variable: int, value: int) -> bool | None:
+    """Whether a variable that the step writes may show ``value`` now; None where it writes it not."""
+    for written, effect in running.action.writes:
+        if written == variable:
+            return value in (
+                effect,
+                running.start[variable],
+                UNKNOWN_VALUE,
+            ) or value in running.action.via.get(variable, ())
+    return None
+
+
+def _allows(running: Running, variable: int, value: int) -> bool:
+    """Whether a variable that the step only reads may hold ``value`` now."""
+    for read, allowed in running.action.reads:
+        if read == variable:
+            return value in allowed or value == UNKNOWN_VALUE
+    return True
+
+
+def _contradict(common: Common, record: Record, running: Running, variable: int) -> None:
+    compiled = common.compiled
+    reason = f"{compiled.name(variable)} became {compiled.symbol(variable, record.state[variable])}"
+    fail_step(common, record, running, "failed", reason)

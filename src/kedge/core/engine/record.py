@@ -1,0 +1,103 @@
+"""What the engine keeps of one node: little while it is converged, an `Episode` while it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kedge.core.compiled import Action, State
+from kedge.core.condition import Phase
+from kedge.core.events import Requested
+from kedge.core.planner.order import Plan
+from kedge.core.planner.task import Goals
+
+
+@dataclass(slots=True)
+class Running:
+    """A step in flight. ``start`` is the state it began in; ``place`` its index in the plan, or -1."""
+
+    action: Action
+    step_id: str
+    serial: int
+    since: float
+    deadline: float
+    start: State
+    place: int
+    look_after: float
+
+
+@dataclass(slots=True)
+class Failures:
+    """How often an action or discovery failed in a row, why, and when it may be tried again."""
+
+    count: int = 0
+    reason: str = ""
+    next_step: str = ""
+    until: float = 0.0
+    forbidden: bool = False
+
+
+@dataclass(slots=True)
+class Episode:
+    """From leaving converged until converged, held, blocked or quarantined. Penalties only rise."""
+
+    since: float
+    cause: str
+    plan: Plan | None = None
+    done: int = 0
+    running: list[Running] = field(default_factory=list[Running])
+    failures: dict[int, Failures] = field(default_factory=dict[int, Failures])
+    assumed: dict[int, str] = field(default_factory=dict[int, str])
+    waits: str = ""
+    waits_next: str = ""
+    shown_plan: str = ""
+    queued: set[str] = field(default_factory=set[str])
+    new_goals: bool = False
+    acted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Left alone: why, since when, and what a person can do."""
+
+    reason: str
+    since: float
+    next_step: str
+
+
+@dataclass(slots=True)
+class Record:
+    """One node.
+
+    ``seen`` is what was last seen, with resets applied; ``state`` is the view that counts: what hangs
+    on an unknown variable is unknown too. ``lost`` are values that were known before they became
+    unknown.
+    """
+
+    name: str
+    seen: State
+    state: State
+    goals: Goals = ()
+    group: str = ""
+    hardware_class: str = ""
+    limits: Mapping[str, str] = field(default_factory=dict[str, str])
+    hold: str = ""
+    phase: Phase = "waiting"
+    since: float = 0.0
+    why: str = ""
+    next_step: str = ""
+    episode: Episode | None = None
+    quarantine: Quarantine | None = None
+    requests: list[Requested] | None = None
+    asking: dict[int, float] | None = None
+    deaf: dict[int, Failures] | None = None
+    surprises: float = 0.0
+    refilled_at: float = 0.0
+    pardoned: bool = False
+    serial: int = 0
+    lost: dict[int, int] | None = None
+
+    @property
+    def running(self) -> list[Running]:
+        """The steps in flight."""
+        return self.episode.running if self.episode else []

@@ -1,0 +1,116 @@
+"""A node's record in words: its condition, and the path it would take, with reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kedge.core.condition import Condition, PlannedStep, RunningStep
+from kedge.core.engine.common import Common
+from kedge.core.engine.deciding import goals_now
+from kedge.core.engine.failing import penalties
+from kedge.core.engine.record import Record
+from kedge.core.explain import obstacles, reasons
+from kedge.core.planner.order import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The path from where a node is to where it should be.
+
+    ``reasons`` has one sentence per step; ``blocked_by`` says what is in the way where there is no
+    path; ``waits`` what the next step waits for; ``proven`` whether no cheaper path exists.
+    """
+
+    node: str
+    plan: tuple[PlannedStep, ...]
+    reasons: tuple[str, ...]
+    cost_s: int
+    proven: bool
+    given_up: tuple[str, ...]
+    blocked_by: str
+    waits: str
+
+
+def condition(common: Common, record: Record) -> Condition:
+    """What a person sees of the node."""
+    compiled, episode = common.compiled, record.episode
+    failures: dict[str, str] = {}
+    for number, deaf in sorted((record.deaf or {}).items()):
+        failures[compiled.asks[number].discovery.name] = _failure(deaf.reason, deaf.next_step)
+    plan: tuple[PlannedStep, ...] = ()
+    given_up: tuple[str, ...] = ()
+    if episode is not None:
+        for number, failed in sorted(episode.failures.items()):
+            failures[compiled.actions[number].name] = _failure(failed.reason, failed.next_step)
+        for variable, reason in sorted(episode.assumed.items()):
+            failures[compiled.name(variable)] = f"assumed, not seen: {reason}"
+        if episode.plan is not None:
+            plan = _steps(common, episode.plan, episode.done)
+            given_up = tuple(compiled.named(episode.plan.given_up))
+    return Condition(
+        node=record.name,
+        phase=record.phase,
+        since=record.since,
+        why=record.why,
+        next=record.next_step,
+        discovered=compiled.symbols(record.state),
+        goals=compiled.named(record.goals),
+        running=tuple(
+            RunningStep(r.action.name, r.step_id, r.since, r.deadline) for r in record.running
+        ),
+        plan=plan,
+        given_up=given_up,
+        failures=failures,
+    )
+
+
+def _failure(reason: str, next_step: str) -> str:
+    return f"{reason}. {next_step}" if next_step else reason
+
+
+def _steps(common: Common, plan: Plan, done: int) -> tuple[PlannedStep, ...]:
+    """The steps still to come; ``after`` are indices into what is returned."""
+    left = [place for place in range(len(plan.steps)) if not done >> place & 1]
+    at = {place: i for i, place in enumerate(left)}
+    shown: list[PlannedStep] = []
+    for place in left:
+        step = plan.steps[place]
+        before = plan.before[place]
+        direct = before
+        for other in left:
+            if before >> other & 1:
+                direct &= ~plan.before[other]
+        where = step.mutation.where if step.mutation else _listens(common, step.discovery)
+        effects = common.compiled.named(step.own)
+        after = tuple(at[i] for i in left if direct >> i & 1)
+        shown.append(PlannedStep(step.name, effects, step.cost, where, after))
+    return tuple(shown)
+
+
+def _listens(common: Common, discovery: int) -> str:
+    handler = common.compiled.asks[discovery].discovery.handler
+    return "listens" if handler is None else "discovers"
+
+
+def explain(common: Common, record: Record) -> Explanation:
+    """Plan from the present view and say why; changes nothing."""
+    episode = record.episode
+    goals = goals_now(common, record)
+    if episode is not None and episode.plan is not None:
+        plan, done = episode.plan, episode.done
+    else:
+        plan = common.planner.plan(record.state, goals, penalties(episode) if episode else ())
+        done = 0
+    left = [step for place, step in enumerate(plan.steps) if not done >> place & 1]
+    return Explanation(
+        record.name,
+        _steps(common, plan, done),
+        reasons(common.compiled, left, goals),
+        plan.cost,
+        plan.proven,
+        tuple(common.compiled.named(plan.given_up)),
+        obstacles(common.compiled, common.planner, record.state, plan.given_up)
+        if plan.given_up
+        else "",
+        episode.waits if episode else "",
+    )

@@ -1,0 +1,74 @@
+"""Beginning and ending a step: its number, its deadline, its looks at the world, its budgets.
+
+Step numbers begin with the restart counter, so that no two steps ever share one: an order that an
+agent still carries out from before a restart cannot be taken for a new one.
+"""
+
+from __future__ import annotations
+
+import math
+
+from kedge.core.compiled import Action
+from kedge.core.engine.common import Common
+from kedge.core.engine.record import Record, Running
+from kedge.core.events import EndStep, StartStep
+
+
+def holder(record: Record, action: Action) -> str:
+    """The name under which a node's step takes budgets."""
+    return f"{record.name}/{action.name}"
+
+
+def node_of(name: str) -> str:
+    """The node of a `holder`."""
+    return name.partition("/")[0]
+
+
+def start_step(common: Common, record: Record, action: Action, place: int) -> None:
+    """Begin a mutation whose requirements hold and whose budgets were taken."""
+    mutation, episode = action.mutation, record.episode
+    assert mutation is not None and episode is not None
+    episode.acted = True
+    serial = common.next_serial()
+    deadline = common.now + mutation.timeout_s if mutation.timeout_s > 0 else math.inf
+    step_id = f"{common.restart}-{serial}"
+    episode.running.append(
+        Running(
+            action,
+            step_id,
+            serial,
+            common.now,
+            deadline,
+            record.state,
+            place,
+            common.settings.look_s,
+        )
+    )
+    if deadline != math.inf:
+        common.timers.set(deadline, record.name, "step", serial)
+    common.timers.set(common.now + common.settings.look_s, record.name, "look", serial)
+    common.effects.append(StartStep(record.name, action.name, step_id, deadline))
+    common.note(record, "step", action.name, after="started", cause=episode.cause)
+
+
+def end_step(
+    common: Common, record: Record, running: Running, outcome: str, reason: str = ""
+) -> None:
+    """A step is over, whatever its outcome; its budgets go to those who wait."""
+    record.running.remove(running)
+    name = running.action.name
+    common.effects.append(EndStep(record.name, name, running.step_id, outcome, reason))
+    common.note(record, "step", name, "started", outcome, reason)
+    for waiter in common.budgets.release(holder(record, running.action)):
+        common.wake(node_of(waiter))
+    common.wake(record.name)
+
+
+def withdraw(common: Common, record: Record) -> None:
+    """Stop waiting for any budget."""
+    episode = record.episode
+    if episode is not None:
+        for name in sorted(episode.queued):
+            for waiter in common.budgets.withdraw(name):
+                common.wake(node_of(waiter))
+        episode.queued.clear()
