@@ -103,8 +103,7 @@ class Head:
                     effect.before, effect.after, effect.cause,
                 )  # fmt: skip
             case RequestDone():
-                outcome = effect.reason or "done"
-                self.journal.write(effect.node, "request", effect.request_id, after=outcome)
+                self.journal.publish("request", {"node": effect.node, "id": effect.request_id})
 
     def _set_timer(self) -> None:
         if self._timer is not None:

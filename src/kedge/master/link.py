@@ -8,6 +8,7 @@ import random
 import secrets
 import socket
 from collections.abc import Callable
+from typing import cast
 
 from kedge.lib.errors import KedgeError
 from kedge.master.clock import Clock
@@ -72,8 +73,7 @@ class Link(asyncio.DatagramProtocol):
         await loop.create_datagram_endpoint(lambda: self, sock=sock)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)
         self._flush()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
