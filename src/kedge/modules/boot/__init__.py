@@ -11,7 +11,8 @@ from functools import partial
 
 from kedge.core.kinds import Anything, Enum, ListOf, Text
 from kedge.core.module import Module
-from kedge.modules.boot import dhcp, http, router, tftp
+from kedge.modules.boot import actions, dhcp, http, router, tftp
+from kedge.modules.boot.layer0.record import load_record
 from kedge.modules.boot.place import boot_settings
 from kedge.modules.boot.script import ARGUMENT
 from kedge.modules.port import Io, Node
@@ -65,6 +66,7 @@ module.listens(
 )
 async def load(node: Node, io: Io) -> None:
     """Let the node boot, once: when its firmware asks, it gets its script."""
+    load_record(io.state_dir, str(node.configured("boot.arch")))
     io.grant_boot(node.name)
 
 
@@ -84,3 +86,6 @@ async def serve(io: Io) -> None:
         io.spawn("boot.tftp", partial(tftp.serve, io, settings))
     if settings.router_advertisements:
         io.spawn("boot.router", partial(router.serve, io, settings))
+
+
+actions.declare(module)
