@@ -6,12 +6,12 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from kedge.agent import handover, placing
 from kedge.agent.duties import host_files
-from kedge.agent.fetch import Wanted, fetch
 from kedge.agent.place import LAYER0, SYSROOT, Place
 from kedge.agent.process import Tell, in_host
 from kedge.agent.stack import mount_image
@@ -22,6 +22,14 @@ NAME = "image.activate"
 _GIVE_UP_S = 300.0
 _TELL_EVERY_S = 0.5
 _SPARE_BYTES = 64 << 20  # left for the image to start with
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer as the order names it: the digest of its squashfs file, and that file's size."""
+
+    digest: str
+    size_bytes: int
 
 
 def carry_out(
@@ -53,14 +61,14 @@ def carry_out(
     return {"hand_over": result, "goes_on": True}
 
 
-def _read(args: dict[str, Any]) -> tuple[str, list[Wanted]]:
+def _read(args: dict[str, Any]) -> tuple[str, list[Layer]]:
     digest, raw = args.get("digest"), args.get("layers")
-    layers: list[Wanted] = []
+    layers: list[Layer] = []
     for item in cast("list[Any]", raw) if isinstance(raw, list) else []:
         fields = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
         blob, size_bytes = fields.get("blob"), fields.get("size_bytes")
         if _is_digest(blob) and isinstance(size_bytes, int) and size_bytes > 0:
-            layers.append(Wanted(cast("str", blob), size_bytes))
+            layers.append(Layer(cast("str", blob), size_bytes))
         else:
             layers.clear()
             break
@@ -88,7 +96,10 @@ def _node(place: Place, record: Mapping[str, bytes]) -> dict[str, Any]:
     return {"name": place.boot.node} | fields
 
 
-def _fetch_all(place: Place, layers: list[Wanted], tell: Tell) -> list[Path]:
+def _fetch_all(place: Place, layers: list[Layer], tell: Tell) -> list[Path]:
+    # Imported here, in the order's own process: HTTP would cost the agent 8 MB for ever.
+    from kedge.agent.fetch import Wanted, fetch
+
     folder = place.run / "kedge" / "layers"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Short names: all of them must fit the overlay's mount options.
@@ -102,7 +113,9 @@ def _fetch_all(place: Place, layers: list[Wanted], tell: Tell) -> list[Path]:
     before = 0
     for number, (layer, path) in enumerate(zip(layers, paths, strict=True), start=1):
         what = f"fetching layer {number} of {len(layers)}"
-        fetch(place.boot.url, layer, path, _meter(tell, what, before, total), give_up_s=_GIVE_UP_S)
+        meter = _meter(tell, what, before, total)
+        wanted = Wanted(layer.digest, layer.size_bytes)
+        fetch(place.boot.url, wanted, path, meter, give_up_s=_GIVE_UP_S)
         before += layer.size_bytes
     return paths
 
@@ -121,7 +134,7 @@ def _meter(tell: Tell, what: str, before: int, total: int) -> Any:
     return arrived
 
 
-def _check_room(place: Place, layers: list[Wanted], folder: Path) -> None:
+def _check_room(place: Place, layers: list[Layer], folder: Path) -> None:
     have = sum(path.stat().st_size for path in folder.iterdir())
     need = sum({layer.digest: layer.size_bytes for layer in layers}.values()) - have
     status = os.statvfs(folder)
