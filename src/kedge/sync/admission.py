@@ -97,7 +97,7 @@ class Rate:
     def take(self, now: float) -> bool:
         """Take one, if there is one."""
         full_at = now if self._full_at is None else max(now, self._full_at)
-        if full_at - now > (self._burst - 1) / self._per_s:
+        if full_at - now > (self._burst - 0.5) / self._per_s:
             return False
         self._full_at = full_at + 1 / self._per_s
         return True
