@@ -163,7 +163,7 @@ def tree(root: Path) -> dict[str, tuple[object, ...]]:
             if kind == stat.S_IFREG:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
             elif kind == stat.S_IFLNK:
-                content = os.readlink(path)
+                content = str(path.readlink())
             elif kind in (stat.S_IFCHR, stat.S_IFBLK):
                 content = status.st_rdev
             first = (

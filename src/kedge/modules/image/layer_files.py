@@ -13,8 +13,9 @@ import zlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 import msgspec
 
@@ -78,7 +79,7 @@ def cached_members(state_dir: Path, digest: str) -> list[Member] | None:
     try:
         packed = _listing_path(state_dir, digest).read_bytes()
         return msgspec.msgpack.decode(zlib.decompress(packed), type=list[Member])
-    except (FileNotFoundError, zlib.error, msgspec.DecodeError):
+    except (FileNotFoundError, zlib.error, msgspec.DecodeError, UnicodeDecodeError):
         return None  # a damaged cache is as good as none
 
 
@@ -116,7 +117,7 @@ def tar_reader(stream: Readable, layer: LayerFile) -> TarReader:
 @contextmanager
 def open_layer(layer: LayerFile, stop: Callable[[], None]) -> Generator[_Counted, None, None]:
     """The layer's uncompressed archive as a stream; its first bytes tell how it is compressed."""
-    with layer.path.open("rb") as file:
+    with layer.path.open("rb", buffering=0) as file:  # zstd reads on from where the file stands
         magic = file.read(4)
         file.seek(0)
         if magic.startswith(_GZIP):
@@ -130,7 +131,7 @@ def open_layer(layer: LayerFile, stop: Callable[[], None]) -> Generator[_Counted
 
 
 @contextmanager
-def _zstd(file: IO[bytes], where: str) -> Generator[Readable, None, None]:
+def _zstd(file: FileIO, where: str) -> Generator[Readable, None, None]:
     try:
         process = subprocess.Popen(
             ["zstd", "--decompress", "--stdout", "--quiet"],

@@ -162,7 +162,7 @@ def _write_squashfs(
 def _cached(state_dir: Path, key: str) -> ConvertedLayer | None:
     try:
         layer = msgspec.json.decode(_cache_path(state_dir, key).read_bytes(), type=ConvertedLayer)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return layer if has_blob(state_dir, Blob(layer.blob, layer.size_bytes)) else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,10 +92,10 @@ async def resolve(skopeo: Skopeo, reference: Reference, arch: str) -> tuple[str,
 async def describe(
     skopeo: Skopeo, reference: Reference, arch: str, manifest: bytes, folder: Path
 ) -> RemoteImage:
-    """The image behind a resolved manifest; its layers will lie in ``folder``."""
+    """The image behind a resolved manifest; its layers will lie in the OCI layout ``folder``."""
     digest = _digest(manifest)
     config = await skopeo.inspect(f"docker://{reference.pinned(digest)}", "--config", "--raw")
-    return parse_image(manifest, config, arch, str(reference), folder)
+    return parse_image(manifest, config, arch, str(reference), blobs_folder(folder))
 
 
 def parse_image(manifest: bytes, config: bytes, arch: str, where: str, folder: Path) -> RemoteImage:
@@ -140,9 +141,10 @@ async def pull(
     folder: Path,
     progress: Callable[[str, float], None],
 ) -> None:
-    """Fetch the ``needed`` layers (digests) into ``folder``."""
+    """Fetch the ``needed`` layers (digests) into an OCI layout in ``folder``."""
     if not needed:
         return
+    blobs_folder(folder).mkdir(parents=True)
     for layer in image.layers:
         if layer.digest not in needed:
             # skopeo takes a file of this name for the layer itself and does not fetch it; it is never read.
@@ -154,13 +156,21 @@ async def pull(
         }.values()
     )
     ignored = {layer.path.name for layer in image.layers if layer.digest not in needed}
+    what = f"pulling {len(needed)} of {len(image.layers)} layers"
 
     def arrived() -> int:
         count = folder_bytes(folder, ignored)
-        progress(f"pulling {len(needed)} layers", min(count / max(total, 1), 1.0))
+        progress(what, min(count / max(total, 1), 1.0))
         return count
 
-    await skopeo.copy(f"docker://{reference.pinned(image.digest)}", folder, arrived=arrived)
+    await skopeo.copy(
+        f"docker://{reference.pinned(image.digest)}", f"oci:{folder}:pulled", arrived=arrived
+    )
+
+
+def blobs_folder(layout: Path) -> Path:
+    """Where an OCI layout has its blobs."""
+    return layout / "blobs" / "sha256"
 
 
 async def pull_local(
@@ -179,7 +189,7 @@ async def pull_local(
         return folder_bytes(folder, set())
 
     platform = ("--override-os", "linux", "--override-arch", OCI_ARCHITECTURES[arch])
-    await skopeo.copy(str(source), folder, *platform, arrived=arrived)
+    await skopeo.copy(str(source), f"dir:{folder}", *platform, arrived=arrived)
     manifest = (folder / "manifest.json").read_bytes()
     parsed = _decode(manifest, _Manifest, str(source))
     if parsed.config is None or not DIGEST.fullmatch(parsed.config.digest):
@@ -193,13 +203,10 @@ async def pull_local(
 def folder_bytes(folder: Path, ignored: set[str]) -> int:
     """The bytes in a folder's files, those still growing included."""
     total = 0
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            try:
-                if entry.name not in ignored and entry.is_file(follow_symlinks=False):
-                    total += entry.stat(follow_symlinks=False).st_size
-            except FileNotFoundError:
-                continue  # renamed meanwhile
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # renamed meanwhile
+                total += 0 if name in ignored else Path(parent, name).lstat().st_size
     return total
 
 
@@ -224,7 +231,7 @@ def _choose(manifests: Sequence[_Descriptor], arch: str, where: str) -> str:
 def _decode(raw: bytes, kind: type[T], where: str) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _bad_manifest(where, str(error)) from None
 
 

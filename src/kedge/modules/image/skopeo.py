@@ -39,11 +39,16 @@ class Skopeo:
         return await self._run(command, source, _QUICK_TIMEOUT_S, None)
 
     async def copy(
-        self, source: str, folder: Path, *options: str, arrived: Callable[[], int]
+        self, source: str, target: str, *options: str, arrived: Callable[[], int]
     ) -> None:
-        """Copy ``source`` into ``folder`` (skopeo's ``dir:``). ``arrived`` counts bytes; when it stands still
-        for too long the copy is given up."""
-        command = [*options, "copy", "--quiet", *self._options("src-"), source, f"dir:{folder}"]
+        """Copy ``source`` to ``target`` (both with their transport; ``options`` are global ones). ``arrived``
+        counts bytes; when it stands still for too long the copy is given up."""
+        command = [*options, "copy", "--quiet", *self._options("src-")]
+        if target.startswith("oci:"):
+            command.append(
+                "--dest-oci-accept-uncompressed-layers"
+            )  # as they are, and so by their digest
+        command += [source, target]
         await self._run(command, source, _STALL_TIMEOUT_S, arrived)
 
     def _options(self, prefix: str) -> list[str]:
@@ -172,6 +177,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 _CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("image.layer_corrupt", ("digest did not match", "does not match expected digest")),
     ("image.plain_http", ("server gave HTTP response to HTTPS client",)),
     ("image.tls_unknown", ("x509:", "tls: ", "certificate")),
     (
@@ -222,6 +228,10 @@ def _explain(output: str, source: str, access: RegistryAccess) -> KedgeError:
         "image.not_found": (
             "there is no such image",
             f"Look what there is: skopeo list-tags docker://{where.split('@')[0].rsplit(':', 1)[0]}",
+        ),
+        "image.layer_corrupt": (
+            "a layer came damaged out of the registry",
+            "Look at the registry's storage; pushing the image again may mend it",
         ),
         "image.registry_down": (
             "the registry does not answer",

@@ -136,7 +136,7 @@ def _named_digests(state_dir: Path) -> Iterator[str]:
             try:
                 content = path.read_bytes()
                 msgspec.json.decode(content)
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise KedgeError(
                     "image.record_damaged",
                     "this record cannot be read, so no blob is removed",
@@ -155,7 +155,7 @@ def _drop_stale_cache(state_dir: Path) -> None:
     for path in cache.glob("*.json"):
         try:
             layer = msgspec.json.decode(path.read_bytes(), type=ConvertedLayer)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             path.unlink(missing_ok=True)
             continue
         if has_blob(state_dir, Blob(layer.blob, layer.size_bytes)):
@@ -170,7 +170,7 @@ def _drop_stale_cache(state_dir: Path) -> None:
 def _read(path: Path) -> ImageRecord | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=ImageRecord)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
