@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from kedge.core.kinds import Value
 from kedge.core.node import Configuration
 from kedge.lib import nodeset
-from kedge.site.draft import Draft
+from kedge.site.draft import Draft, GroupDraft
 from kedge.site.model import Origin
 from kedge.site.problems import Place, Problems, shorten
+from kedge.site.resolve import Resolved
+from kedge.site.words import PROVISION
 
 BMC = "power.bmc"
 _BMC_KEYS = ("address", "port", "system")
@@ -62,25 +64,49 @@ def _origin(origins: Origins, node: str, subject: str) -> Origin:
     return known.get(subject) or known.get(subject.rpartition(".")[0]) or Origin("site")
 
 
-def check_names(draft: Draft, nodes: Nodes, problems: Problems) -> None:
-    """Every node that is spoken of belongs to a group."""
+def check_present(draft: Draft, resolved: Resolved, problems: Problems) -> None:
+    """Everything that is spoken of is there, and every node has what it cannot boot without."""
+    nodes = resolved.nodes
     for entry in draft.entries:
         _known(entry.nodes, entry.layer.place, nodes, problems)
     for name, ports in draft.macs.of_node.items():
         if name not in nodes:
             _known([name], next(iter(ports.values()))[1], nodes, problems)
     for group in draft.groups.values():
-        members = set(group.nodes)
-        for parent, place in group.parents:
-            if parent in members:
-                problems.refuse(
-                    "own_parent",
-                    place,
-                    f"{parent} is in group {group.name} and cannot be its parent",
-                    next_step="Name a node of another group",
-                )
-            elif parent not in nodes:
-                problems.unknown("unknown_parent", place, "parent", parent, nodes)
+        _check_parents(group, nodes, problems)
+    if not nodes:
+        return
+    if PROVISION in draft.networks:
+        for node in resolved.unaddressed:
+            place = draft.groups[nodes[node].group].layer.place
+            problems.refuse_node(
+                "no_address",
+                place,
+                node,
+                f"{node} has no address on the {PROVISION} network, which nodes boot from",
+                next_step='Write under nodes: addresses: { provision: "10.77.{rack}.{index}" }',
+            )
+    else:
+        problems.refuse(
+            "no_network",
+            Place(next(iter(draft.groups.values())).layer.place.file),
+            f"there is no network {PROVISION!r}, which nodes boot from",
+            next_step="Write: networks: { provision: { cidr: 10.77.0.0/16 } }",
+        )
+
+
+def _check_parents(group: GroupDraft, nodes: Nodes, problems: Problems) -> None:
+    members = set(group.nodes)
+    for parent, place in group.parents:
+        if parent in members:
+            problems.refuse(
+                "own_parent",
+                place,
+                f"{parent} is in group {group.name} and cannot be its parent",
+                next_step="Name a node of another group",
+            )
+        elif parent not in nodes:
+            problems.unknown("unknown_parent", place, "parent", parent, nodes)
 
 
 def _known(names: Iterable[str], place: Place, nodes: Nodes, problems: Problems) -> None:

@@ -16,6 +16,7 @@ from kedge.site.leaves import Layer, Leaf, Path, refuse_value
 from kedge.site.model import FileTemplate, Origin
 from kedge.site.patterns import NODE_NAMES, expand
 from kedge.site.problems import Place, Problems, listed
+from kedge.site.words import PROVISION
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class NodeClass:
     varying: dict[str, dict[Path, Leaf]] = field(default_factory=dict[str, dict[Path, Leaf]])
     vars: dict[str, Leaf] = field(default_factory=dict[str, Leaf])
     addresses: dict[str, Leaf] = field(default_factory=dict[str, Leaf])
+    addressed: bool = True
     hold: Leaf | None = None
     profiles: tuple[str, ...] = ()
     files: tuple[FileTemplate, ...] = ()
@@ -117,6 +119,7 @@ class Classes:
                 merged.put(layer)
         found = NodeClass(group.layer.place, profiles=profiles, hold=merged.hold)
         found.addresses = dict(merged.addresses)
+        found.addressed = PROVISION in merged.addresses
         found.files = tuple(merged.files[path] for path in sorted(merged.files))
         found.origins = {
             **merged.origins,

@@ -10,7 +10,6 @@ from kedge.core.variable import Variable
 from kedge.lib import nodeset
 from kedge.lib.errors import KedgeError
 from kedge.site import words
-from kedge.site.document import read_document
 from kedge.site.hostfiles import Overlays, names_of, read_files
 from kedge.site.layers import Reader
 from kedge.site.leaves import Layer, entries
@@ -57,10 +56,12 @@ class Draft:
 
 
 def read_draft(
-    files: Mapping[str, str], variables: Mapping[str, Variable], problems: Problems
+    document: Mapping[str, tuple[Tree, Place]],
+    files: Mapping[str, str],
+    variables: Mapping[str, Variable],
+    problems: Problems,
 ) -> Draft:
     """Every section that can be read; what cannot is noted in ``problems``."""
-    document = read_document(files, problems)
     nothing = Scalar(None, "", Place())
     sections = {name: document.get(name, (nothing, Place()))[0] for name in words.SECTIONS}
     draft = Draft(networks=read_networks(sections["networks"], problems))

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from kedge.core.variable import Variable
 from kedge.lib.errors import KedgeErrors
-from kedge.site.checks import check_names, check_unique
+from kedge.site.checks import check_present, check_unique
+from kedge.site.document import read_document
 from kedge.site.draft import Draft, read_draft
 from kedge.site.model import Group, Site
 from kedge.site.problems import Place, Problems
 from kedge.site.render import render_files
 from kedge.site.resolve import Resolved, Resolver
-from kedge.site.words import PROVISION
 
 
 def load(files: Mapping[str, str], graph_variables: Mapping[str, Variable]) -> Site:
@@ -22,16 +22,13 @@ def load(files: Mapping[str, str], graph_variables: Mapping[str, Variable]) -> S
     `KedgeErrors` with everything that is wrong; no other exception, whatever the texts are.
     """
     problems = Problems()
-    draft = read_draft(files, graph_variables, problems)
+    document = read_document(files, problems)
+    problems.raise_any()
+    draft = read_draft(document, files, graph_variables, problems)
+    whole = not problems  # else what is missing may be what was refused
     resolved = Resolver(draft, graph_variables, problems).run()
-    if PROVISION not in draft.networks and resolved.nodes:
-        problems.refuse(
-            "no_network",
-            Place(next(iter(draft.groups.values())).layer.place.file),
-            f"there is no network {PROVISION!r}, which nodes boot from",
-            next_step="Write: networks: { provision: { cidr: 10.77.0.0/16 } }",
-        )
-    check_names(draft, resolved.nodes, problems)
+    if whole:
+        check_present(draft, resolved, problems)
     check_unique(resolved.nodes, resolved.origins, problems)
     problems.raise_any()
     site = _site(draft, resolved)

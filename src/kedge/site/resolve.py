@@ -15,12 +15,14 @@ from kedge.site.leaves import Leaf
 from kedge.site.model import FileTemplate, Origin
 from kedge.site.patterns import PatternProblem, expand, number_of
 from kedge.site.problems import Problems
-from kedge.site.words import PROVISION
 
 
 @dataclass(slots=True)
 class Resolved:
-    """Effective configurations with their origins and host files."""
+    """Effective configurations with their origins and host files.
+
+    ``unaddressed`` are the nodes that no layer gives an address on the provision network.
+    """
 
     nodes: dict[str, Configuration] = field(default_factory=dict[str, Configuration])
     origins: dict[str, Mapping[str, Origin]] = field(
@@ -29,6 +31,7 @@ class Resolved:
     files: dict[str, tuple[FileTemplate, ...]] = field(
         default_factory=dict[str, tuple[FileTemplate, ...]]
     )
+    unaddressed: list[str] = field(default_factory=list[str])
 
 
 class Resolver:
@@ -117,6 +120,8 @@ class Resolver:
             origins = {**found.origins, **written}
         self.resolved.origins[name] = origins
         self.resolved.files[name] = found.files
+        if not found.addressed:
+            self.resolved.unaddressed.append(name)
 
     def _expanded(
         self, section: str, what: str, leaf: Leaf, names: Mapping[str, Value], node: str
@@ -161,12 +166,4 @@ class Resolver:
                 )
             else:
                 addresses[network] = str(address)
-        if PROVISION not in found.addresses:
-            self.problems.refuse_node(
-                "no_address",
-                found.place,
-                node,
-                f"{node} has no address on the {PROVISION} network, which nodes boot from",
-                next_step='Write under nodes: addresses: { provision: "10.77.{rack}.{index}" }',
-            )
         return addresses

@@ -87,15 +87,22 @@ def read_yaml(text: str, file: str, problems: Problems) -> Tree | None:
         raise _refusal("bad_yaml", file, 0, "the file is not valid text") from error
     except yaml.YAMLError as error:
         mark: Any = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        words = (getattr(error, "context", None), getattr(error, "problem", None))
-        why = ", ".join(str(word) for word in words if word) or "it holds a forbidden character"
         raise KedgeError(
             "site.bad_yaml",
             "this is not YAML",
             where=str(Place(file, mark.line + 1 if mark else 0)),
-            why=shorten(why),
+            why=_why(error),
             next_step="Check the indentation, the quotes and the colons around this line",
         ) from error
+
+
+def _why(error: yaml.YAMLError) -> str:
+    """The parser's own words: what is wrong, and where the thing began that it is wrong with."""
+    context, began = getattr(error, "context", None), getattr(error, "context_mark", None)
+    words = [str(getattr(error, "problem", None) or "it holds a forbidden character")]
+    if context:
+        words.append(f"{context} that begins in line {began.line + 1}" if began else str(context))
+    return shorten(" ".join(words))
 
 
 def _refusal(code: str, file: str, line: int, what: str, next_step: str = "") -> KedgeError:
