@@ -120,30 +120,29 @@ def status(name: str | None, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(seen))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("machine", "arch", "firmware", "power", "bmc", "pid", "memory", "uptime"):
-        table.add_column(title)
-    table.add_column("faults")
-    for machine in seen["machines"]:
-        bmc = machine["bmc"]
-        on = machine["power"] == "on"
-        table.add_row(
-            machine["name"],
-            machine["arch"],
-            machine["firmware"],
-            machine["power"],
-            f"{bmc['protocol']} {bmc['address']} {bmc['state']}" if bmc else "none",
-            str(machine["pid"]) if on else "",
-            f"{machine['memory_bytes'] >> 20} MB" if on else "",
-            f"{machine['uptime_s']:.0f} s" if on else "",
-            ", ".join(machine["faults"]),
-        )
-    Console(highlight=False).print(table)
+    rows = [_row(machine) for machine in seen["machines"]]
+    titles = ("machine", "hardware", "power", "bmc", "pid", "memory", "uptime", "faults")
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for row in (titles, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
     if seen["daemon"] is None:
         click.echo("The lab's daemon is not running, so its BMCs are dead: kedge lab up", err=True)
+
+
+def _row(machine: dict[str, Any]) -> tuple[str, ...]:
+    bmc = machine["bmc"]
+    on = machine["power"] == "on"
+    return (
+        machine["name"],
+        f"{machine['arch']} {machine['firmware']}",
+        machine["power"],
+        f"{bmc['protocol']} {bmc['address']} {bmc['state']}" if bmc else "none",
+        str(machine["pid"]) if on else "",
+        f"{machine['memory_bytes'] >> 20} MB" if on else "",
+        f"{machine['uptime_s']:.0f} s" if on else "",
+        ", ".join(machine["faults"]),
+    )
 
 
 @group.command()
@@ -205,4 +204,6 @@ def fault(node: str, kind: str, value: str | None, name: str | None) -> None:
 
     Lab.running(name).fault(node, kind, value)
     faults = next(m["faults"] for m in Lab.running(name).status()["machines"] if m["name"] == node)
-    click.echo(f"{node}: {', '.join(faults) or ('killed' if kind == 'kill' else 'no faults')}")
+    if kind == "kill":
+        faults = [*faults, "killed"]
+    click.echo(f"{node}: {', '.join(faults) or 'no faults'}")

@@ -93,6 +93,9 @@ def read_settings(path: Path | None = None) -> Settings:
 
 def parse_settings(written: object, where: str) -> Settings:
     """Check an already decoded configuration; raises `KedgeError` (``settings.invalid``)."""
+    if isinstance(written, dict):  # a section of which all lines are comments
+        entries = cast("dict[object, object]", written)
+        written = {key: value for key, value in entries.items() if value is not None}
     try:
         top = cast("dict[str, Value]", TOP.check(written or {}))
     except ValueProblem as problem:

@@ -1,0 +1,37 @@
+"""Whether kedge serve answers, and what of it is degraded."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from kedge.cli.checks.finding import Finding, bad, good, note
+from kedge.lib.errors import KedgeError
+
+if TYPE_CHECKING:
+    from kedge.cli.session import Shared
+    from kedge.client.answers import About
+
+TIMEOUT_S = 5.0
+
+
+def check_socket(options: Shared) -> Finding:
+    """Ask the master for its own state."""
+    try:
+        about = asyncio.run(_about(options))
+    except KedgeError as error:
+        if error.code in ("api.unreachable", "client.token"):
+            return note("kedge serve", str(error.what), error.next_step)
+        return bad("kedge serve", error.what, error.next_step or "journalctl -u kedge -e")
+    if about.degraded:
+        name, why = next(iter(about.degraded.items()))
+        return bad("kedge serve", f"runs, but {name} fails: {why}", "journalctl -u kedge -e")
+    return good("kedge serve", f"version {about.version} answers, {about.nodes} nodes")
+
+
+async def _about(options: Shared) -> About:
+    from kedge.client.client import Client
+    from kedge.client.endpoint import find_endpoint
+
+    async with Client(find_endpoint(options.api, options.config), timeout_s=TIMEOUT_S) as client:
+        return await client.about()

@@ -1,0 +1,72 @@
+"""``kedge events``: the append-only log of all that happened."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from kedge.cli.output import console, plain, show
+from kedge.cli.session import ask, nodes_argument, output_option
+
+if TYPE_CHECKING:
+    from kedge.client.answers import Event
+    from kedge.client.client import Client
+
+
+@click.command()
+@nodes_argument(required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on as more happens.")
+@click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ",
+              help="Begin behind this event.")  # fmt: skip
+@output_option
+def events(nodes: str, follow: bool, limit: int, after: int, output: str) -> None:
+    """Show what happened, when and why; the newest last. With -f, -o json gives one line each."""
+
+    async def look(client: Client) -> None:
+        rows = await client.events(nodes, after, limit)
+        if not follow:
+            show(rows, output, lambda: _lines(rows))
+            return
+        for row in rows:
+            _write(row, output)
+        last = rows[-1].seq if rows else after
+        await _follow(client, nodes, last, output)
+
+    ask(look)
+
+
+async def _follow(client: Client, nodes: str, last: int, output: str) -> None:
+    import msgspec
+
+    from kedge.client.answers import Event
+    from kedge.lib.nodeset import expand
+
+    wanted = set(expand(nodes)) if nodes else set[str]()
+    async for message in client.watch("event", after=last):
+        if message.topic != "event":
+            continue
+        row = msgspec.convert(message.content, Event)
+        if not wanted or row.node in wanted:
+            _write(row, output)
+
+
+def _lines(rows: list[Event]):
+    from kedge.cli.render import event_line
+
+    return [event_line(row) for row in rows]
+
+
+def _write(row: Event, output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(plain(row)))
+    elif output == "yaml":
+        import yaml
+
+        click.echo("---\n" + yaml.safe_dump(plain(row), sort_keys=False), nl=False)
+    else:
+        from kedge.cli.render import event_line
+
+        console().print(event_line(row), soft_wrap=True)

@@ -1,0 +1,79 @@
+"""``kedge image``: bring images from a registry, and look at those that are here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kedge.cli.acting import act
+from kedge.cli.output import say, show
+from kedge.cli.session import output_option
+
+ARCHES = ("x86_64", "aarch64")
+
+
+@click.group()
+def image() -> None:
+    """Import images and look at them."""
+
+
+@image.command("import")
+@click.argument("reference")
+@click.option("--arch", type=click.Choice(ARCHES), default="x86_64", show_default=True)
+@output_option
+def import_(reference: str, arch: str, output: str) -> None:
+    """Bring REFERENCE (registry/name:tag) again, convert it, and pin the tag to its digest.
+
+    Nodes that want the reference move to what it is now.
+    """
+    record = act("image", "import", {"reference": reference, "arch": arch}, topic="image")
+    if output == "table":
+        say(f"{reference} ({arch}) is {record['digest']}")
+    else:
+        show(record, output, lambda: ())
+
+
+@image.command("list")
+@output_option
+def list_(output: str) -> None:
+    """List the images that are here."""
+    rows: list[dict[str, Any]] = act("image", "list", {})
+    show(rows, output, lambda: _drawn(rows))
+
+
+def _drawn(rows: list[dict[str, Any]]):
+    from kedge.cli.render import records_table
+
+    if not rows:
+        return [
+            "No image is here yet. Nodes bring what they want, or: kedge image import REFERENCE"
+        ]
+    shown = [
+        {
+            **row,
+            "digest": str(row.get("digest", ""))[:19],
+            "size": f"{row.get('size_bytes', 0) / 1e6:.0f} MB",
+            "layers": len(row.get("layers", ())),
+            "kernel": row.get("kernel", {}).get("version", ""),
+        }
+        for row in rows
+    ]
+    return [
+        records_table(shown, ["reference", "arch", "digest", "kernel", "layers", "size", "created"])
+    ]
+
+
+@image.command("show")
+@click.argument("name", metavar="IMAGE")
+@output_option
+def show_(name: str, output: str) -> None:
+    """Show IMAGE: a reference, a digest, or the start of a digest."""
+    records = act("image", "show", {"image": name})
+    show(records, output, lambda: _pages(records))
+
+
+def _pages(records: Any):
+    import yaml
+
+    return [yaml.safe_dump(records, sort_keys=False).rstrip()]

@@ -1,0 +1,118 @@
+"""``kedge init``: everything a new head needs, made once and never overwritten."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from kedge.cli.output import show
+from kedge.cli.session import output_option
+from kedge.lib.errors import KedgeError
+
+DEFAULT_DIR = Path("/etc/kedge")
+DEFAULT_STATE = Path("/var/lib/kedge")
+
+
+@dataclass(frozen=True)
+class Made:
+    """Where all lies, what was made, and what was there already."""
+
+    config: str
+    state_dir: str
+    site: str
+    made: list[str]
+    kept: list[str]
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", default=DEFAULT_DIR, type=click.Path(path_type=Path))
+@click.option("--state-dir", type=click.Path(path_type=Path),
+              help="[default: /var/lib/kedge, or DIR/state for another DIR]")  # fmt: skip
+@click.option("--site", type=click.Path(path_type=Path), help="[default: DIR/site]")
+@click.option("--interface", default="", help="The interface of the provision network.")
+@click.option(
+    "--address", default="", help="The head's address there, with its prefix: 10.77.0.1/16"
+)
+@output_option
+def init(
+    folder: Path, state_dir: Path | None, site: Path | None, interface: str, address: str,
+    output: str,
+) -> None:  # fmt: skip
+    """Make kedge.yaml in DIR (default /etc/kedge), the state directory, a token and a first site.
+
+    What is there already is left as it is.
+    """
+    from kedge.api.access import make_token
+    from kedge.cli.templates import configuration, first_site
+
+    own, cidr = _split(address)
+    folder = folder.absolute()
+    state = (state_dir or (DEFAULT_STATE if folder == DEFAULT_DIR else folder / "state")).absolute()
+    site_folder = (site or folder / "site").absolute()
+    made: dict[str, bool] = {}
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o711)
+        made[str(state / "api.token")] = make_token(state)
+        config = folder / "kedge.yaml"
+        made[str(config)] = _write_new(config, configuration(state, interface, own))
+        empty = not site_folder.exists() or not any(site_folder.iterdir())
+        if empty:
+            for name, text in first_site(site_folder, own, cidr).items():
+                made[str(site_folder / name)] = _write_new(site_folder / name, text)
+    except OSError as error:
+        raise KedgeError(
+            "init.unwritable", "cannot write", where=str(error.filename or folder),
+            why=error.strerror or str(error),
+            next_step="Run it as root, or give another place: kedge init ./kedge",
+        ) from None  # fmt: skip
+    answer = Made(
+        str(config),
+        str(state),
+        str(site_folder),
+        made=[path for path, new in made.items() if new],
+        kept=[path for path, new in made.items() if not new],
+    )
+    show(answer, output, lambda: _told(answer))
+
+
+def _split(address: str) -> tuple[str, str]:
+    """``10.77.0.1/16`` as the address and the network it is on."""
+    if not address:
+        return "", ""
+    try:
+        interface = ipaddress.ip_interface(address)
+    except ValueError as error:
+        raise click.UsageError(f"--address: {error}") from None
+    single = interface.network.num_addresses == 1
+    return str(interface.ip), "" if single else str(interface.network)
+
+
+def _write_new(path: Path, text: str) -> bool:
+    """Write a file that is not there yet; False when it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _told(answer: Made) -> list[str]:
+    lines = [f"made  {path}" for path in answer.made] + [f"kept  {path}" for path in answer.kept]
+    lines += ["", "Next:"]
+    if answer.config != str(DEFAULT_DIR / "kedge.yaml"):
+        lines.append(f"  export KEDGE_CONFIG={answer.config}")
+    return [
+        *lines,
+        f"  edit {answer.config} and the files in {answer.site}",
+        "  kedge doctor                 what this machine still needs",
+        "  kedge secret set bmc         the BMCs' user name and password",
+        "  kedge serve                  (or: systemctl enable --now kedge)",
+        "  kedge layer0 build           the boot environment",
+        f"  kedge apply {answer.site}",
+        "  kedge status --watch",
+    ]

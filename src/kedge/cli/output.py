@@ -1,0 +1,61 @@
+"""Writing answers: a table for people, JSON or YAML for programs, questions on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+WIDE = 160
+
+
+def console(*, err: bool = False) -> Console:
+    """A console that never cuts lines when nobody looks at them."""
+    from rich.console import Console
+
+    stream = sys.stderr if err else sys.stdout
+    width = None if stream.isatty() else WIDE
+    return Console(stderr=err, highlight=False, soft_wrap=False, width=width)
+
+
+def plain(value: object) -> Any:
+    """Structs as mappings."""
+    import msgspec
+
+    return msgspec.to_builtins(value)
+
+
+def show(value: object, output: str, table: Callable[[], Iterable[RenderableType]]) -> None:
+    """Write ``value`` in the chosen form; ``table`` makes what people see."""
+    if output == "json":
+        click.echo(json.dumps(plain(value), indent=2 if sys.stdout.isatty() else None))
+    elif output == "yaml":
+        import yaml
+
+        click.echo(yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        screen = console()
+        for part in table():
+            screen.print(part)
+
+
+def say(text: str) -> None:
+    """Tell a person what was done, where it does not disturb a program's input."""
+    click.echo(text, err=True)
+
+
+def confirmed(summary: str, *, yes: bool) -> None:
+    """Ask before something disruptive, if there is a person to ask; raises ``click.Abort``.
+
+    Without a terminal nobody is asked: who writes a command into a script means it.
+    """
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    say(summary)
+    click.confirm("Go on?", abort=True, err=True)

@@ -1,0 +1,180 @@
+"""Answers as tables for people: pure, from rows to what rich can print."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from rich.table import Table
+from rich.text import Text
+
+from kedge.client.answers import Event, NodeStatus
+from kedge.lib.nodeset import fold
+
+EACH_MOST = 32
+COLOURS = {
+    "converged": "green",
+    "moving": "cyan",
+    "waiting": "yellow",
+    "held": "magenta",
+    "blocked": "red",
+    "quarantined": "bold red",
+}
+DIFF = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
+
+
+def table(*titles: str) -> Table:
+    """An empty table without lines."""
+    made = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
+    for title in titles:
+        made.add_column(title, overflow="fold")
+    return made
+
+
+def duration(seconds: float) -> str:
+    """A span of time in its two largest units."""
+    left = max(0, int(seconds))
+    for unit, size, small, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60)):
+        if left >= size:
+            return f"{left // size}{unit}{left % size // part:02d}{small}"
+    return f"{left // 60}m{left % 60:02d}s" if left >= 60 else f"{left}s"
+
+
+def cell(value: Any) -> str:
+    """A value in a table."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def image_name(image: Any) -> str:
+    """What runs on a node, short enough for a table."""
+    if isinstance(image, dict):
+        known = cast("Mapping[str, Any]", image)
+        image = known.get("reference") or known.get("digest") or ""
+    text = "" if image is None else str(image)
+    return text[:19] if text.startswith("sha256:") else text.rpartition("/")[2]
+
+
+def doing(row: NodeStatus) -> str:
+    """What is happening on a node at this moment."""
+    if not row.progress:
+        return row.step
+    what, share = str(row.progress.get("what", "")), row.progress.get("share")
+    percent = f" {share:.0%}" if isinstance(share, int | float) else ""
+    return f"{row.step}: {what}{percent}" if row.step else f"{what}{percent}"
+
+
+def alike(rows: Sequence[NodeStatus], *, each: bool) -> list[list[NodeStatus]]:
+    """Rows that say the same, together; with ``each`` one row a node."""
+    if each:
+        return [[row] for row in rows]
+    groups: dict[tuple[str, ...], list[NodeStatus]] = {}
+    for row in rows:
+        image = image_name(row.image)
+        key = (row.phase, row.power, row.stage, image, doing(row), row.why, row.next)
+        groups.setdefault(key, []).append(row)
+    return list(groups.values())
+
+
+def status_table(rows: Sequence[NodeStatus], now: float, *, each: bool | None = None) -> Table:
+    """Nodes and what they are in; many nodes that say the same are one row."""
+    if each is None:
+        each = len(rows) <= EACH_MOST
+    made = table("node", "state", "since", "power", "stage", "image", "now", "why", "next")
+    for group in alike(rows, each=each):
+        row = group[0]
+        made.add_row(
+            fold(one.node for one in group),
+            Text(row.phase, style=COLOURS.get(row.phase, "")),
+            duration(now - min(one.since for one in group)),
+            row.power,
+            row.stage,
+            image_name(row.image),
+            doing(row),
+            row.why,
+            row.next,
+        )
+    return made
+
+
+def summary_line(rows: Sequence[NodeStatus]) -> Text:
+    """How many nodes are in which phase."""
+    line = Text(f"{len(rows)} nodes")
+    for phase, colour in COLOURS.items():
+        count = sum(row.phase == phase for row in rows)
+        if count:
+            line.append(", ").append(f"{count} {phase}", style=colour)
+    return line
+
+
+def clock(at: float) -> str:
+    """A moment, in local time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def event_line(event: Event) -> Text:
+    """One event in one line."""
+    line = Text(clock(event.at), style="dim")
+    line.append(f"  {event.node or '-':<10} ", style="bold").append(f"{event.what} {event.subject}")
+    if event.before or event.after:
+        change = f"{event.before} -> {event.after}" if event.before else event.after
+        line.append(f"  {change}", style="cyan")
+    if event.cause:
+        line.append(f"  ({event.cause})", style="dim")
+    return line
+
+
+def diff_lines(rows: Iterable[Mapping[str, Any]]) -> list[Text]:
+    """Changes, one in a line, with where each is written."""
+    lines: list[Text] = []
+    for row in rows:
+        sign, colour = DIFF.get(str(row.get("change")), ("~", "yellow"))
+        line = Text(f"{sign} {row.get('kind', '')} {row.get('name', '')}", style=colour)
+        if row.get("field"):
+            line.append(f" {row['field']}", style="bold")
+            before, after = cell(row.get("before")), cell(row.get("after"))
+            line.append(f": {before} -> {after}" if before and after else f": {before or after}")
+        if row.get("varied"):
+            line.append(f" ({row['varied']} values)", style="dim")
+        if row.get("origin"):
+            line.append(f"  [{row['origin']}]", style="dim")
+        lines.append(line)
+    return lines or [Text("nothing changes")]
+
+
+def plan_lines(row: Mapping[str, Any]) -> list[Text]:
+    """One node's path: steps with what they are for, or what is in the way."""
+    steps: list[Mapping[str, Any]] = list(row.get("plan") or [])
+    reasons: list[str] = list(row.get("reasons") or [])
+    head = Text(str(row.get("node", "")), style="bold")
+    if steps:
+        proven = "" if row.get("proven", True) else ", not proven cheapest"
+        head.append(f": {len(steps)} steps, about {row.get('cost_s', 0)} s{proven}", style="")
+    elif not row.get("blocked_by"):
+        head.append(": nothing to do", style="green")
+    lines = [head]
+    for place, step in enumerate(steps):
+        effects = ", ".join(f"{name}={value}" for name, value in step["effects"].items())
+        after = [str(number + 1) for number in step.get("after") or ()]
+        line = Text(f"  {place + 1}. {step['mutation']}", style="cyan").append(f"  {effects}")
+        behind = f", after {' and '.join(after)}" if after else ""
+        line.append(f"  ({step['cost_s']} s, {step['where']}{behind})", style="dim")
+        if place < len(reasons) and reasons[place]:
+            line.append(f"\n     because {reasons[place]}", style="dim")
+        lines.append(line)
+    if row.get("waits"):
+        lines.append(Text(f"  waits for {row['waits']}", style="yellow"))
+    if row.get("blocked_by"):
+        lines.append(Text(f"  blocked: {row['blocked_by']}", style="red"))
+    return lines
+
+
+def records_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Table:
+    """Rows of plain values under the given keys."""
+    made = table(*keys)
+    for row in rows:
+        made.add_row(*(cell(row.get(key)) for key in keys))
+    return made

@@ -1,0 +1,70 @@
+"""``kedge apply`` and ``kedge diff``: a folder of YAML becomes the site, in one transaction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kedge.cli.folder import read_folder
+from kedge.cli.output import confirmed, console, say, show
+from kedge.cli.session import ask, output_option, wait_options, yes_option
+
+if TYPE_CHECKING:
+    from kedge.client.client import Client
+
+APPLY_TIMEOUT_S = 300.0
+_folder = click.argument(
+    "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path()
+)
+
+
+@click.command()
+@_folder
+@output_option
+def diff(folder: Path, output: str) -> None:
+    """Show what applying FOLDER (default: this one) would change; nothing is changed."""
+    files = read_folder(folder)
+    rows = ask(lambda client: client.diff(files), timeout_s=APPLY_TIMEOUT_S)
+    show(rows, output, lambda: _drawn(rows))
+
+
+def _drawn(rows: list[dict[str, Any]]):
+    from kedge.cli.render import diff_lines
+
+    return diff_lines(rows)
+
+
+@click.command()
+@_folder
+@yes_option
+@wait_options
+@output_option
+def apply(folder: Path, yes: bool, wait: bool, timeout_s: float, output: str) -> None:
+    """Make FOLDER (default: this one) the site, whole or not at all.
+
+    Shows the changes and asks, on a terminal. Nothing is applied if somebody else did meanwhile.
+    """
+    files = read_folder(folder)
+
+    async def change(client: Client) -> tuple[list[dict[str, Any]], int]:
+        from kedge.cli.waiting import wait_converged
+
+        revision = (await client.about()).revision
+        rows = await client.diff(files)
+        if output == "table":
+            for line in _drawn(rows):
+                console(err=True).print(line)
+        if rows:
+            confirmed("These changes become the site.", yes=yes)
+        rows = await client.apply(files, revision)
+        if output == "table":
+            say("applied" if rows else "applied: the site was like this already")
+        code = await wait_converged(client, "", timeout_s) if wait else 0
+        return rows, code
+
+    rows, code = ask(change, timeout_s=APPLY_TIMEOUT_S)
+    if output != "table":
+        show(rows, output, lambda: ())
+    click.get_current_context().exit(code)

@@ -1,0 +1,142 @@
+"""Waiting until nodes converge, with progress that moves; also the engine of ``status --watch``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from kedge.cli.output import console, say
+from kedge.cli.trouble import DONE, LATE, TROUBLE
+from kedge.client.answers import SETTLED, NodeStatus
+from kedge.lib.nodeset import fold
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kedge.client.client import Client
+
+LOOK_LEAST_S = 0.3
+LOOK_MOST_S = 5.0
+SURE_S = 1.5
+"""Trouble must last so long before it is believed: a plan may be on its way."""
+
+
+@asynccontextmanager
+async def news(client: Client) -> AsyncGenerator[asyncio.Event]:
+    """An event that is set whenever something happened."""
+    heard = asyncio.Event()
+
+    async def listen() -> None:
+        async for _ in client.watch("event", "node", "lagged"):
+            heard.set()
+
+    task = asyncio.create_task(listen())
+    try:
+        yield heard
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def looks(client: Client, nodes: str) -> AsyncIterator[list[NodeStatus]]:
+    """The status of nodes: now, and after whatever happens to any."""
+    async with news(client) as heard:
+        while True:
+            heard.clear()
+            yield await client.status(nodes)
+            await asyncio.sleep(LOOK_LEAST_S)
+            try:
+                async with asyncio.timeout(LOOK_MOST_S):
+                    await heard.wait()
+            except TimeoutError:
+                continue
+
+
+def verdict(rows: Sequence[NodeStatus]) -> int | None:
+    """The exit status when every node has settled; None while any may still move."""
+    if all(row.phase == "converged" for row in rows):
+        return DONE
+    if all(row.phase == "converged" or row.phase in SETTLED for row in rows):
+        return TROUBLE
+    return None
+
+
+def _drawn(rows: Sequence[NodeStatus]) -> RenderableType:
+    from rich.console import Group
+
+    from kedge.cli.render import status_table, summary_line
+
+    moving = [row for row in rows if row.phase != "converged"]
+    return Group(status_table(moving or rows, time.time()), summary_line(rows))
+
+
+def _line_teller() -> Callable[[Sequence[NodeStatus]], None]:
+    """For those who read a log: one line whenever a node's phase or step changes."""
+    told: dict[str, tuple[str, str, str]] = {}
+
+    def tell(rows: Sequence[NodeStatus]) -> None:
+        from kedge.cli.render import alike
+
+        fresh: list[NodeStatus] = []
+        for row in rows:
+            key = (row.phase, row.step, row.stage)
+            if told.get(row.node) != key:
+                told[row.node] = key
+                fresh.append(row)
+        for group in alike(fresh, each=False):
+            row = group[0]
+            why = f" ({row.why})" if row.why else ""
+            step = f" {row.step}" if row.step else ""
+            say(f"{fold(one.node for one in group)}: {row.phase}{step}, stage {row.stage}{why}")
+
+    return tell
+
+
+async def wait_converged(client: Client, nodes: str, timeout_s: float) -> int:
+    """Show progress until all nodes have settled or time is up; returns the exit status."""
+    screen = console(err=True)
+    tell = _line_teller()
+    live = None
+    if screen.is_terminal:
+        from rich.live import Live
+
+        live = Live(console=screen, refresh_per_second=8, transient=False)
+    rows: list[NodeStatus] = []
+    troubled_since: float | None = None
+    code = LATE
+    with live or nullcontext():
+        try:
+            async with asyncio.timeout(timeout_s):
+                async for rows in looks(client, nodes):
+                    if live is not None:
+                        live.update(_drawn(rows))
+                    else:
+                        tell(rows)
+                    found = verdict(rows)
+                    if found == DONE:
+                        code = DONE
+                        break
+                    now = time.monotonic()
+                    troubled_since = (troubled_since or now) if found is not None else None
+                    if troubled_since is not None and now - troubled_since >= SURE_S:
+                        code = TROUBLE
+                        break
+        except TimeoutError:
+            code = LATE
+    _conclude(rows, code, timeout_s)
+    return code
+
+
+def _conclude(rows: Sequence[NodeStatus], code: int, timeout_s: float) -> None:
+    if code == LATE:
+        late = fold(row.node for row in rows if row.phase != "converged")
+        say(f"Not in time: {late} did not converge within {timeout_s:.0f} s. See: kedge status")
+    for row in rows:
+        if code == TROUBLE and row.phase in SETTLED:
+            step = f" Next: {row.next}" if row.next else ""
+            say(f"{row.node}: {row.phase}: {row.why}{step}")
+    if code == DONE:
+        say(f"{fold(row.node for row in rows) or 'no node'}: converged")
