@@ -285,8 +285,7 @@ class Compiled:
                 for value in range(1, len(self.values[variable])):
                     reads = {**dict(ask.reads), variable: frozenset([UNKNOWN_VALUE])}
                     for parent, allowed in self.guards[variable]:
-                        maybe = allowed | {UNKNOWN_VALUE}
-                        reads[parent] = reads.get(parent, maybe) & maybe
+                        reads[parent] = reads.get(parent, allowed) & allowed
                     if not all(reads.values()):
                         continue
                     found.append(

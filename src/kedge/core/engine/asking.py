@@ -52,23 +52,27 @@ def may_ask(record: Record, asked: Ask) -> bool:
 
 
 def heard(common: Common, record: Record, variables: list[int], *, fresh: bool = True) -> None:
-    """Some variables were seen: end the discoveries that this answers. Call after `learn`."""
+    """Some variables were seen: end the discoveries that this answers. Call after `learn`.
+
+    One that listens goes on until nothing is unknown (silence is not an answer before its deadline);
+    a poll that says *unknown* has failed.
+    """
     if not fresh:
         return
     for number in list(record.asking or ()):
         asked = common.compiled.asks[number]
-        here = [v for v in asked.variables if v in variables]
-        if not here:
+        if not any(v in variables for v in asked.variables):
             continue
-        blind = all(record.seen[v] == UNKNOWN_VALUE for v in here)
-        if blind and asked.discovery.handler is None:
-            continue  # silence is not yet an answer
-        _forget(record, number)
-        if blind:
-            deafen(common, record, number, "it could not tell", "")
-        elif record.deaf:
-            record.deaf.pop(number, None)
-            record.deaf = record.deaf or None
+        missing = [v for v in asked.variables if record.seen[v] == UNKNOWN_VALUE]
+        missing = [v for v in missing if not common.compiled.broken(v, record.seen)]
+        if not missing:
+            _forget(record, number)
+            if record.deaf:
+                record.deaf.pop(number, None)
+                record.deaf = record.deaf or None
+        elif asked.discovery.handler is not None and all(v in variables for v in missing):
+            names = ", ".join(common.compiled.name(v) for v in missing)
+            deafen(common, record, number, f"it could not tell {names}", "")
 
 
 def deafen(common: Common, record: Record, number: int, reason: str, next_step: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from kedge.core.compiled import Action
 from kedge.core.engine.asking import ask, refresh
 from kedge.core.engine.common import Common
-from kedge.core.engine.failing import end_episode, penalties
+from kedge.core.engine.failing import end_episode, forbid, penalties
 from kedge.core.engine.phases import blocked, moving, settle
 from kedge.core.engine.record import Episode, Record
 from kedge.core.engine.steps import end_step, holder, node_of, start_step
@@ -58,7 +58,7 @@ def decide(common: Common, record: Record) -> None:
 
 
 def _converge(common: Common, record: Record) -> None:
-    if record.episode is not None and not record.episode.acted:
+    if record.episode is not None and not record.episode.starts:
         common.breaker.pardon(record.group, record.name)
     end_episode(common, record)
     settle(common, record, "converged", "discovered is as configured", "")
@@ -124,7 +124,7 @@ def _cause(common: Common, record: Record, goals: Goals) -> str:
 def _plan(common: Common, record: Record, episode: Episode, goals: Goals) -> Plan:
     """Plan from the view, taking every step in flight back to where it began, to find it again.
 
-    A step in flight that the new plan does not contain runs on, unless the goals changed and it
+    A step in flight that the new plan does not begin with runs on, unless the goals changed and it
     stands in the way: then it is dropped, and its variables are asked for.
     """
     while True:
@@ -135,13 +135,8 @@ def _plan(common: Common, record: Record, episode: Episode, goals: Goals) -> Pla
         plan = common.planner.plan(start, goals, penalties(episode))
         taken: set[int] = set()
         for running in episode.running:
-            places = [
-                i
-                for i, s in enumerate(plan.steps)
-                if s.number == running.action.number and i not in taken
-            ]
-            running.place = places[0] if places else -1
-            taken.update(places[:1])
+            running.place = _place(plan, running.action, taken)
+            taken.add(running.place)
         dropped = [
             r
             for r in episode.running
@@ -155,6 +150,16 @@ def _plan(common: Common, record: Record, episode: Episode, goals: Goals) -> Pla
             episode.new_goals = False
             _show(common, record, episode, plan)
             return plan
+
+
+def _place(plan: Plan, action: Action, taken: set[int]) -> int:
+    """The step of the plan that this step in flight already is: one that could start right now."""
+    for place, step in enumerate(plan.steps):
+        if step.number == action.number and place not in taken:
+            earlier = (s for i, s in enumerate(plan.steps) if plan.before[place] >> i & 1)
+            if not any(conflict(s, action) for s in earlier):
+                return place
+    return -1
 
 
 def _in_the_way(action: Action, plan: Plan, goals: Goals) -> bool:
@@ -178,15 +183,18 @@ def _dispatch(common: Common, record: Record, episode: Episode, plan: Plan) -> b
     for place, step in enumerate(plan.steps):
         if episode.done >> place & 1 or place in flying or plan.before[place] & ~episode.done:
             continue
-        if step.discovery >= 0:
-            words = ask(common, record, step.discovery)
-            episode.waits = episode.waits or words
-            continue
         extra = [r for r in episode.running if conflict(r.action, step)]
         if extra:
             episode.waits = f"for {extra[0].action.name} to end"
             continue
         if any(record.state[v] not in allowed for v, allowed in step.reads):
+            return False
+        if step.discovery >= 0:
+            words = ask(common, record, step.discovery)
+            episode.waits = episode.waits or words
+            continue
+        if episode.starts.get(step.number, 0) >= common.settings.repeats:
+            forbid(common, episode, step)
             return False
         if _may_start(common, record, episode, step):
             start_step(common, record, step, place)

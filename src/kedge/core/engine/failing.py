@@ -3,13 +3,15 @@
 Why every episode ends: within one, costs are frozen and penalties only rise. Each failure takes one
 of an action's few attempts; each surprise without a step in flight takes one from a store that only
 wall time refills; each discovery makes an unknown known; each finished step makes the plan shorter.
-So (attempts and surprises left, unknowns, plan) falls lexicographically, and every step and every
-wait has a deadline. When an action's attempts are spent it is forbidden, and where no path is left
-the node is quarantined with the reason.
+A mutation that succeeds time and again without the episode ending is forbidden as well: a hope that
+is always disappointed must not go on for ever. So (attempts, repeats and surprises left, unknowns,
+plan) falls lexicographically, and every step and every wait has a deadline. When an action's attempts
+are spent it is forbidden, and where no path is left the node is quarantined with the reason.
 """
 
 from __future__ import annotations
 
+from kedge.core.compiled import Action
 from kedge.core.engine.common import Common
 from kedge.core.engine.record import Episode, Failures, Quarantine, Record, Running
 from kedge.core.engine.steps import end_step, withdraw
@@ -50,6 +52,14 @@ def fail_step(
         common.timers.set(failures.until, record.name, "wake")
     if action.destructive or (action.mutation and action.mutation.on_timeout):
         common.breaker.failed(record.group, record.name, common.now)
+
+
+def forbid(common: Common, episode: Episode, action: Action) -> None:
+    """It was done again and again, and still the goals are not reached."""
+    failures = episode.failures.setdefault(action.number, Failures())
+    failures.forbidden = failures.repeated = True
+    failures.count = common.settings.repeats
+    failures.reason = "and the goals are still not reached"
 
 
 def surprised(common: Common, record: Record, variable: int, was: int) -> None:

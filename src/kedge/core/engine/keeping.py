@@ -57,6 +57,7 @@ def _write(saved: Saved) -> dict[str, Any]:
                 "next_step": f.next_step,
                 "until": f.until,
                 "forbidden": f.forbidden,
+                "repeated": f.repeated,
             }
             for name, f in saved.failures.items()
         }

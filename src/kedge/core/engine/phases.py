@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedge.core.condition import Phase
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import end_episode, quarantine
-from kedge.core.engine.record import Episode, Record
+from kedge.core.engine.record import Episode, Failures, Record
 from kedge.core.explain import obstacles
 from kedge.core.planner.order import Plan
 
@@ -51,8 +51,7 @@ def blocked(common: Common, record: Record, episode: Episode, plan: Plan) -> Non
     forbidden = [(n, f) for n, f in sorted(episode.failures.items()) if f.forbidden]
     if forbidden:
         words = "; ".join(
-            f"{compiled.actions[n].name} failed {f.count} time{'s' if f.count > 1 else ''}: {f.reason}"
-            for n, f in forbidden
+            f"{compiled.actions[n].name} {_often(f)}: {f.reason}" for n, f in forbidden
         )
         hints = [f.next_step for _, f in forbidden if f.next_step]
         quarantine(common, record, words, hints[0] if hints else "")
@@ -60,3 +59,9 @@ def blocked(common: Common, record: Record, episode: Episode, plan: Plan) -> Non
     why = obstacles(common.compiled, common.planner, record.state, plan.given_up)
     end_episode(common, record)
     settle(common, record, "blocked", why, f"kedge plan {record.name}")
+
+
+def _often(failures: Failures) -> str:
+    if failures.count == 1:
+        return "failed"
+    return f"{'was done' if failures.repeated else 'failed'} {failures.count} times"

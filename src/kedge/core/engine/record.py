@@ -35,6 +35,7 @@ class Failures:
     next_step: str = ""
     until: float = 0.0
     forbidden: bool = False
+    repeated: bool = False
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class Episode:
     shown_plan: str = ""
     queued: set[str] = field(default_factory=set[str])
     new_goals: bool = False
-    acted: bool = False
+    starts: dict[int, int] = field(default_factory=dict[int, int])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ class Settings:
     """All durations in seconds.
 
     - ``attempts``: failures of one mutation on one node in one episode, after which it is forbidden.
+    - ``repeats``: how often one mutation may *succeed* on one node in one episode, after which it is
+      forbidden too: what is done so often leads nowhere.
     - ``backoff_s`` doubles with each failure up to ``backoff_most_s``; both are jittered by a quarter.
     - ``look_s``: how soon after a step began its effects are asked for; then ever more rarely, up to
       ``look_most_s``.
@@ -19,6 +21,7 @@ class Settings:
     """
 
     attempts: int = 3
+    repeats: int = 12
     backoff_s: float = 5.0
     backoff_most_s: float = 300.0
     look_s: float = 1.0

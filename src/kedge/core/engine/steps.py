@@ -28,7 +28,7 @@ def start_step(common: Common, record: Record, action: Action, place: int) -> No
     """Begin a mutation whose requirements hold and whose budgets were taken."""
     mutation, episode = action.mutation, record.episode
     assert mutation is not None and episode is not None
-    episode.acted = True
+    episode.starts[action.number] = episode.starts.get(action.number, 0) + 1
     serial = common.next_serial()
     deadline = common.now + mutation.timeout_s if mutation.timeout_s > 0 else math.inf
     step_id = f"{common.restart}-{serial}"
