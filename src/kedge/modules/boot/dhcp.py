@@ -31,9 +31,16 @@ async def serve(io: Io, settings: BootSettings) -> None:
     if settings.dhcp == "external":
         await _keep_external(io, settings)
         return
-    server = kea.Kea(io.state_dir / "run" / "kea")
+    server = kea.Kea(kea.directory_of(io.state_dir))
     site = io.site
     server.prepare(configuration_of(site, settings, server.socket))
+    try:
+        await _serve_with(io, settings, server, site)
+    finally:
+        server.clean()
+
+
+async def _serve_with(io: Io, settings: BootSettings, server: kea.Kea, site: Site) -> None:
     async with server.child() as child:
         await server.started(child)
         io.event("", "service", "boot.dhcp", f"Kea serves {len(site.nodes)} nodes")
@@ -64,6 +71,7 @@ async def _keep(io: Io, settings: BootSettings, socket: Path, pushed: Site | Non
     while True:
         site = io.site
         if site is not pushed:
-            await kea.command(socket, "config-set", configuration_of(site, settings, socket))
+            rendered = await asyncio.to_thread(configuration_of, site, settings, socket)
+            await kea.command(socket, "config-set", rendered)
             pushed = site
         await asyncio.sleep(LOOK_S)

@@ -6,9 +6,12 @@ Kea is spoken to over its control socket (one JSON request and answer per connec
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import json
 import os
 import pwd
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ START_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 64 * 2**20
 MAX_SOCKET_PATH = 107
 USER = "_kea"
+RUN = Path("/run/kedge")
 Json = Mapping[str, Any]
 
 
@@ -76,6 +80,14 @@ def _unreachable(socket: Path, error: Exception) -> KedgeError:
     )
 
 
+def directory_of(state_dir: Path) -> Path:
+    """Kea's own directory. Where Kea gets a user of its own that is not below the state directory,
+    which only Kedge may enter."""
+    if os.geteuid() != 0:
+        return state_dir / "run" / "kea"
+    return RUN / hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:12] / "kea"
+
+
 class Kea:
     """A Kea of our own, in a directory of its own."""
 
@@ -93,7 +105,7 @@ class Kea:
                 where=str(self.socket),
                 next_step="Choose a shorter state_dir",
             )
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o750)  # Kea 2.6 insists
         draft = self._file.with_suffix(".new")
         draft.write_text(json.dumps(configuration))
@@ -101,6 +113,12 @@ class Kea:
         draft.replace(self._file)
         if os.geteuid() == 0:
             self._give_to_user()
+
+    def clean(self) -> None:
+        """Take the directory away."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.directory.parent.rmdir()  # unless there is more in it
 
     def _give_to_user(self) -> None:
         try:

@@ -1,5 +1,8 @@
 """Compile layer0's Python files ahead, so that a node's agent starts without compiling.
 
+Only the bytecode is kept of the standard library and of third-party packages: half the size, and
+faster to find. Kedge's own files keep their source, for readable traces.
+
 Bytecode is the same on every architecture but belongs to one version of Python, so it is made by the
 very Python that is packed, run out of an extracted tree of this host's architecture by its own
 loader: no chroot, no privilege, no emulation.
@@ -13,11 +16,18 @@ from pathlib import Path
 from kedge.lib.errors import KedgeError
 
 _PROGRAM = """
-import compileall, sys
+import compileall, pathlib, py_compile, sys
 root = sys.argv[1]
-ok = compileall.compile_dir(root + "/usr/lib", maxlevels=20, quiet=2, stripdir=root,
-    invalidation_mode=__import__("py_compile").PycInvalidationMode.UNCHECKED_HASH)
-sys.exit(0)
+mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+packages = root + "/usr/lib/python3/dist-packages"
+options = dict(quiet=1, stripdir=root, prependdir="/", invalidation_mode=mode)
+done = compileall.compile_dir(packages + "/kedge", maxlevels=20, **options)
+for folder in pathlib.Path(root, "usr/lib").glob("python3*"):
+    for path in sorted(folder.rglob("*.py")):
+        if "/dist-packages/kedge/" not in str(path):
+            done &= compileall.compile_file(path, legacy=True, **options)
+            path.unlink()
+sys.exit(not done)
 """
 _TIMEOUT_S = 600
 

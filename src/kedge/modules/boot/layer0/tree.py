@@ -9,29 +9,8 @@ from pathlib import Path
 
 import kedge
 from kedge.lib.errors import KedgeError
+from kedge.modules.boot.layer0.pruning import DROPPED, PROGRAMS
 
-_DROPPED = (
-    "dev",
-    "boot",
-    "usr/share/doc",
-    "usr/share/man",
-    "usr/share/info",
-    "usr/share/locale",
-    "usr/share/lintian",
-    "usr/share/bash-completion",
-    "usr/share/zoneinfo",
-    "usr/share/perl5",
-    "usr/lib/ipxe",
-    "usr/lib/python3.13/test",
-    "usr/lib/python3.13/idlelib",
-    "usr/lib/python3.13/pydoc_data",
-    "usr/lib/python3.13/_pyrepl",
-    "usr/lib/python3.13/ensurepip",
-    "usr/lib/python3.13/unittest",
-    "var/lib/dpkg",
-    "var/lib/apt",
-    "var/cache",
-)
 _FIRMWARE = ("undionly.kpxe", "snponly.efi", "ipxe-arm64.efi")
 _AGENT_PARTS = ("agent", "sync", "lib")
 _SITE_PACKAGES = Path("usr/lib/python3/dist-packages")
@@ -44,8 +23,12 @@ def unpack(archive: Path, tree: Path) -> None:
 
     Needs no privilege: owners and device nodes are left out, as all of layer0 belongs to root.
     """
-    excluded = [f"--exclude=./{path}" for path in _DROPPED]
+    excluded = [f"--exclude=./{path}" for path in DROPPED]
     _tar(archive, tree, *excluded, "--exclude=*.a", "--exclude=__pycache__")
+    for folder in (tree / "usr/bin", tree / "usr/sbin"):
+        for program in folder.iterdir() if folder.is_dir() else ():
+            if not program.name.startswith(PROGRAMS):
+                program.unlink()
 
 
 def unpack_firmware(archive: Path, target: Path) -> list[str]:
@@ -108,7 +91,7 @@ def _add_links(tree: Path) -> None:
 def _tar(archive: Path, target: Path, *arguments: str) -> None:
     target.mkdir(parents=True, exist_ok=True)
     command = ["tar", "--extract", "--file", str(archive), "--directory", str(target)]
-    command += ["--no-same-owner", "--same-permissions", "--no-wildcards-match-slash", *arguments]
+    command += ["--no-same-owner", "--same-permissions", "--wildcards", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if run.returncode != 0:
         raise KedgeError(

@@ -1,0 +1,219 @@
+"""A master that does what `kedge.master.operations.Operations` promises, with plain dicts inside.
+
+For tests of the API, the client and the commands: everything above it is real, sockets included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from kedge.api.server import api_serving
+from kedge.lib.errors import KedgeError, KedgeErrors
+from kedge.lib.nodeset import expand, fold
+from kedge.master.clock import Clock
+from kedge.master.journal import Journal, event_row
+from kedge.master.settings import Settings
+from kedge.stores.port import LoggedEvent
+
+
+class ListStore:
+    """The log in a list."""
+
+    def __init__(self) -> None:
+        self.log: list[LoggedEvent] = []
+
+    def append(self, events: list[LoggedEvent]) -> int:
+        self.log += events
+        return len(self.log)
+
+    def events(self, nodes: Any, after: int, limit: int) -> list[dict[str, Any]]:
+        rows = [event_row(event, seq) for seq, event in enumerate(self.log, 1)]
+        rows = [row for row in rows if not nodes or row["node"] in nodes]
+        return [row for row in rows if row["seq"] > after][:limit] if after else rows[-limit:]
+
+
+class FakeOperations:
+    """Four nodes; what is asked of it is kept in ``asked``."""
+
+    def __init__(self) -> None:
+        self.store = ListStore()
+        self.journal = Journal(self.store, Clock())  # type: ignore[arg-type]
+        self.phases = dict.fromkeys(["n1", "n2", "n3", "n4"], "converged")
+        self.why = ""
+        self.asked: list[tuple[Any, ...]] = []
+        self.revision = 7
+        self.converge_after_s: float | None = None
+
+    def row(self, name: str) -> dict[str, Any]:
+        return {
+            "node": name,
+            "phase": self.phases[name],
+            "since": time.time() - 90,
+            "why": self.why,
+            "next": "",
+            "symbols": {"power.state": "on"},
+            "goals": {"power.state": "on"},
+            "power": "on",
+            "stage": "running",
+            "image": {"reference": "registry:5000/compute:1"},
+            "step": "boot.load" if self.phases[name] == "moving" else "",
+            "progress": {"what": "fetching", "share": 0.5},
+            "hold": "",
+            "failures": {},
+        }
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "version": "0.1.0", "cluster": "lab", "revision": self.revision, "nodes": 4,
+            "started": time.time(), "degraded": {}, "strangers": 1,
+        }  # fmt: skip
+
+    def chosen(self, nodes: str) -> list[str]:
+        names = expand(nodes)
+        unknown = [name for name in names if name not in self.phases]
+        if unknown or not names:
+            raise KedgeError("node.unknown", f"no such node: {fold(unknown)}", next_step="n[1-4]")
+        return names
+
+    def status(self, nodes: str = "") -> list[dict[str, Any]]:
+        return [self.row(name) for name in (self.chosen(nodes) if nodes else self.phases)]
+
+    def node(self, name: str) -> dict[str, Any]:
+        (known,) = self.chosen(name)
+        value = {"value": "on", "origin": "profile compute (site.yaml:4)"}
+        seen = {"value": "on", "at": time.time(), "by": "power.read"}
+        return {
+            **self.row(known),
+            "group": "lab", "profiles": ["compute"], "addresses": {"provision": "10.77.1.1"},
+            "macs": {"provision": "52:54:00:77:00:01"}, "attributes": {"rack": 1},
+            "configured": {"power.state": value}, "discovered": {"power.state": seen},
+            "facts": {"cores": 4},
+        }  # fmt: skip
+
+    def strangers(self) -> list[dict[str, Any]]:
+        return [{"mac": "52:54:00:77:00:99", "first_seen": 1.0, "address": "10.77.255.240"}]
+
+    def plan(self, nodes: str) -> list[dict[str, Any]]:
+        step = {
+            "mutation": "power.switch_on", "effects": {"power.state": "on"}, "cost_s": 5,
+            "where": "head", "after": [],
+        }  # fmt: skip
+        return [
+            {
+                "node": name, "plan": [step], "reasons": ["power.state=on is configured"],
+                "cost_s": 5, "proven": True, "given_up": [],
+                "blocked_by": "nothing makes it so" if self.phases[name] == "blocked" else "",
+                "waits": "",
+            }
+            for name in self.chosen(nodes)
+        ]  # fmt: skip
+
+    def graph(self, *, style: str, module: str, node: str) -> str:
+        return "digraph kedge {}" if style == "dot" else "stateDiagram-v2"
+
+    def variables(self) -> list[dict[str, Any]]:
+        return [
+            {"name": name, "configured": configured, "valid": "one of off, on", "summary": ""}
+            for name, configured in (("power.state", True), ("boot.stage", False))
+        ]
+
+    def events(self, nodes: str = "", after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
+        self.journal.flush()
+        return self.store.events(expand(nodes) if nodes else [], after, limit)
+
+    def changes(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "kind": "node", "name": "n[1-4]", "change": "changed", "field": "power.state",
+                "before": "off", "after": "on", "origin": "command", "varied": 0,
+            }
+        ]  # fmt: skip
+
+    def diff(self, files: Mapping[str, str]) -> list[dict[str, Any]]:
+        if "bad" in "".join(files.values()):
+            raise KedgeErrors(
+                [
+                    KedgeError("site.unknown_key", "unknown key 'x'", where="site.yaml:1"),
+                    KedgeError("site.bad_value", "no address", where="site.yaml:2", why="odd"),
+                ]
+            )
+        return self.changes()
+
+    def apply(self, files: Mapping[str, str], by: str, revision: int | None = None) -> Any:
+        if revision is not None and revision != self.revision:
+            raise KedgeError("store.conflict", "the site changed while you worked")
+        self.asked.append(("apply", dict(files), by))
+        self.moved()
+        return self.diff(files)
+
+    def moved(self) -> None:
+        self.revision += 1
+        self.journal.write("n1", "goal", "power.state", "off", "on", "test")
+        if self.converge_after_s is not None:
+            self.phases = dict.fromkeys(self.phases, "moving")
+            asyncio.get_running_loop().call_later(self.converge_after_s, self.converge)
+
+    def converge(self) -> None:
+        self.phases = dict.fromkeys(self.phases, "converged")
+        self.journal.write("n1", "phase", "converged")
+
+    def set_values(self, nodes: str, values: Mapping[str, Any], by: str) -> dict[str, Any]:
+        names = self.chosen(nodes)
+        self.asked.append(("set", fold(names), dict(values), by))
+        self.moved()
+        return {"nodes": fold(names), "revision": self.revision}
+
+    def preview(self, nodes: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {"nodes": fold(self.chosen(nodes)), "changes": self.changes()}
+
+    def preview_power(self, nodes: str, action: str) -> dict[str, Any]:
+        return {**self.preview(nodes, {}), "action": action}
+
+    def hold(self, nodes: str, reason: str, by: str) -> dict[str, Any]:
+        self.asked.append(("hold", nodes, reason, by))
+        return {"nodes": fold(self.chosen(nodes))}
+
+    def release(self, nodes: str, by: str) -> dict[str, Any]:
+        return {"nodes": fold(self.chosen(nodes)), "still_held": "n4"}
+
+    def retry(self, nodes: str, by: str) -> dict[str, Any]:
+        return {"nodes": fold(self.chosen(nodes))}
+
+    def power(self, nodes: str, action: str, by: str) -> dict[str, Any]:
+        names = self.chosen(nodes)
+        self.asked.append(("power", fold(names), action, by))
+        self.moved()
+        return {"nodes": fold(names), "action": action}
+
+    async def act(self, module: str, action: str, args: Mapping[str, Any], by: str) -> Any:
+        self.asked.append(("act", module, action, dict(args), by))
+        if action == "bug":
+            raise ZeroDivisionError("a bug")
+        if (module, action) == ("image", "import"):
+            for share in (0.0, 0.5, 1.0):
+                self.journal.publish("image", {"what": f"layer {share}", "share": share})
+                await asyncio.sleep(0.1)
+            return {"digest": "sha256:" + "0" * 64, "reference": args["reference"]}
+        if module not in ("image", "boot"):
+            raise KedgeError("action.unknown", f"no action {module} {action}")
+        return [
+            {
+                "arch": "x86_64", "digest": "sha256:" + "0" * 64, "created": "2026-01-01",
+                "reference": "registry:5000/compute:1", "size_bytes": 185_000_000, "layers": [],
+                "kernel": {"version": "6.12"},
+            }
+        ]  # fmt: skip
+
+
+@asynccontextmanager
+async def fake_serving(state_dir: Path, listen: str = "") -> AsyncIterator[FakeOperations]:
+    """The real API over a fake master."""
+    operations = FakeOperations()
+    settings = Settings(state_dir, state_dir / "api.sock", api_listen=listen)
+    async with api_serving(operations, settings):  # type: ignore[arg-type]
+        yield operations
