@@ -13,6 +13,7 @@ from kedge.sync.keys import RandomBytes, SessionKeys
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import HEADER_BYTES, MAC_BYTES, Epoch, Kind
 
+_SUITES = {1: pb.SUITE_AES_256_GCM, 2: pb.SUITE_CHACHA20_POLY1305}
 FEATURES = 0  # none yet: the tree will need some
 
 
@@ -127,11 +128,11 @@ def welcome(
         public_key=public,
         key_id=own_key_id,
         version=version,
-        suite=pb.Suite.Name(suite),
         features=hello.features & FEATURES,
         heartbeat_ms=round(heartbeat_s * 1000),
         lost_after_ms=round(lost_after_s * 1000),
     )
+    body.suite = _SUITES[suite]
     said = wire.pack_header(Kind.WELCOME, child_key_id, version=wire.HANDSHAKE_VERSION)
     said += body.SerializeToString()
     session = keys.derive(secret, private, hello.public_key, datagram, said)

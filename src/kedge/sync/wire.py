@@ -10,8 +10,7 @@ import struct
 from enum import IntEnum
 from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
-
+from kedge.sync.v1 import DecodeError
 from kedge.sync.v1 import sync_pb2 as pb
 
 MAGIC = 0x4B  # "K"
@@ -160,12 +159,11 @@ def parse_update(blob: bytes) -> pb.Update | None:
 def _parsed(
     message: pb.Hello | pb.Welcome | pb.Refusal | pb.Frame | pb.Update | pb.SavedChild, body: bytes
 ) -> bool:
-    # Debian's pure Python protobuf lets some errors of its decoder through as they are.
+    # Debian's protobuf lets some errors of its decoder through, or stops half-way with a warning.
     try:
-        message.ParseFromString(body)
+        return message.ParseFromString(body) == len(body)
     except (DecodeError, ValueError, IndexError, struct.error, TypeError, RecursionError):
         return False
-    return True
 
 
 def parse_saved(blob: bytes) -> pb.SavedChild | None:
