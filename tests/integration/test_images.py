@@ -273,8 +273,8 @@ async def test_what_can_be_wrong_with_a_registry(
 async def test_plain_http_only_when_allowed(tmp_path: Path) -> None:
     with running_registry(tmp_path / "plain", tls=False) as plain:
         write_layout(tmp_path / "layout", "1", [base_layer()])
-        run(["skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"]
-            + [f"oci:{tmp_path}/layout:1", f"docker://{plain.address}/c:1"])  # fmt: skip
+        copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"]
+        run([*copy, f"oci:{tmp_path}/layout:1", f"docker://{plain.address}/c:1"])
         error = await refusal(f"{plain.address}/c:1", RegistryAccess(), tmp_path)
         assert error.code == "image.plain_http" and "insecure: true" in error.next_step
         await import_image(

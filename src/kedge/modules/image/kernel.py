@@ -73,7 +73,7 @@ def take_kernel(
 
     kernel = write_blob(state_dir, plain_kernel(found[path], arch, f"{where}: {path}"))
     packed = write_blob(state_dir, pack_modules(version, modules, read, lists, where))
-    args = _arguments(labels, found.get(ARGS_FILE), arch, where)
+    args = kernel_arguments(labels, found.get(ARGS_FILE), arch, where)
     return KernelParts(Kernel(version, kernel.blob, kernel.size_bytes), packed, args)
 
 
@@ -154,7 +154,7 @@ def _names(image: ConvertedImage, folder: str) -> set[str]:
     return {name.decode("utf-8", "replace") for name in children or {}}
 
 
-def _arguments(
+def kernel_arguments(
     labels: Mapping[str, str], file: bytes | None, arch: str, where: str
 ) -> tuple[str, ...]:
     """The image's label, else its file, else the architecture's default. They end up in a boot script, so

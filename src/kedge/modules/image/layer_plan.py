@@ -115,6 +115,11 @@ class _Application:
         ordinary: list[tuple[int, Parts, Member]] = []
         for place, member in enumerate(members):
             path = split(member.name, self.where)
+            strange = next((part for part in path[:-1] if part.startswith(_WHITEOUT)), b"")
+            if strange.startswith(_RESERVED):
+                continue  # bookkeeping of aufs, without meaning here
+            if strange:
+                raise refused(self.where, f"{show(path)} lies below a whiteout")
             if path and path[-1].startswith(_WHITEOUT):
                 self._hide(path)
             else:
@@ -127,7 +132,7 @@ class _Application:
     def _hide(self, path: Parts) -> None:
         above, marker = path[:-1], path[-1]
         if marker != _OPAQUE and marker.startswith(_RESERVED):
-            return  # bookkeeping of aufs, without meaning here
+            return  # aufs again
         name = marker.removeprefix(_WHITEOUT)
         if marker != _OPAQUE and name in (b"", b".", b".."):
             raise refused(self.where, f"it removes the impossible name {name!r}")
