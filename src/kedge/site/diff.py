@@ -11,8 +11,8 @@ from kedge.core.node import Configuration
 from kedge.lib import nodeset
 from kedge.site.model import FileTemplate, Origin, Site
 
-MOST_ALIKE = 4
-"""Above so many different values of one field from one line, they are shown as one row."""
+LEAST_SERIES = 4
+"""So many nodes that have each its own value of a field (an address, a MAC) are shown as one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +71,32 @@ def diff(before: Site | None, after: Site) -> list[Change]:
 
 def fold(changes: Iterable[Change]) -> list[Change]:
     """Equal changes of many nodes as one row each, and long series of values as a range."""
-    alike: dict[tuple[str, ...], list[Change]] = {}
+    fields: dict[tuple[str, ...], dict[tuple[str, ...], list[Change]]] = {}
     for change in changes:
         own = change.name if change.kind != "node" else ""
-        key = (change.kind, own, change.change, change.field, change.origin)
-        key += (repr(change.before), repr(change.after))
+        alike = fields.setdefault((change.kind, own, change.field, change.change), {})
+        key = (repr(change.before), repr(change.after), change.origin)
         alike.setdefault(key, []).append(change)
-    series: dict[tuple[str, ...], list[list[Change]]] = {}
-    for key, rows in alike.items():
-        series.setdefault(key[:5], []).append(rows)
-    return [row for sets in series.values() for row in _folded(sets)]
+    return [row for alike in fields.values() for row in _folded(list(alike.values()))]
 
 
 def _folded(sets: list[list[Change]]) -> Iterator[Change]:
-    if len(sets) <= MOST_ALIKE or sets[0][0].kind != "node":
-        for rows in sets:
+    """The rows of one field: a series is values that single nodes have each for itself."""
+    series = [rows[0] for rows in sets if len(rows) == 1]
+    if sets[0][0].kind != "node" or len(series) < LEAST_SERIES:
+        series = []
+    for rows in sets:
+        if len(rows) > 1 or not series:
             yield _named(rows) if rows[0].kind == "node" else rows[0]
-        return
-    every = [row for rows in sets for row in rows]
-    row = _named(every)
-    befores, afters = [r.before for r in every], [r.after for r in every]
-    yield replace(row, before=_span(befores), after=_span(afters), varied=len(sets))
+    if series:
+        origins = {change.origin for change in series}
+        yield replace(
+            _named(series),
+            before=_span([change.before for change in series]),
+            after=_span([change.after for change in series]),
+            origin=origins.pop() if len(origins) == 1 else "",
+            varied=len(series),
+        )
 
 
 def _named(rows: list[Change]) -> Change:

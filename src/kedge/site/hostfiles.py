@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kedge.lib.errors import KedgeError
+from kedge.lib.host_files import parse_host_files
 from kedge.site import words
 from kedge.site.model import FileTemplate, Origin
 from kedge.site.problems import Place, Problems, shorten
 from kedge.site.tree import Items, Scalar, Table, Tree
 
 MOST_TEMPLATE = 1_000_000
-_PATH = re.compile(r"(/[^/\x00-\x1f]+)+")
+MOST_PATH = 1000
 _OCTAL = re.compile(r"0?o?([0-7]{3,4})")
 _OWNER = re.compile(r"(root|[0-9]{1,9})(?::(root|[0-9]{1,9}))?")
 
@@ -62,16 +64,28 @@ def read_files(
     found: dict[str, FileTemplate] = {}
     for path, spec in tree.entries.items():
         place = tree.keys[path]
-        if not _PATH.fullmatch(path) or "/.." in path or "/./" in path or len(path) > 1000:
+        if fault := _path_fault(path):
             problems.refuse(
                 "bad_path",
                 place,
                 f"{shorten(path, 80)!r} is no path of a host file",
+                why=fault,
                 next_step="Write it in full, like /etc/motd",
             )
         elif file := _read_file(path, spec, place, layer, overlays, problems):
             found[path] = file
     return found
+
+
+def _path_fault(path: str) -> str:
+    """Why a node would refuse to write this path, or an empty text."""
+    if not path.isprintable() or len(path) > MOST_PATH:
+        return "it is too long or holds characters that cannot be seen"
+    try:
+        parse_host_files([{"path": path, "content": ""}])
+    except KedgeError as error:
+        return error.why
+    return ""
 
 
 def _read_file(

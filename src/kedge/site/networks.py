@@ -108,6 +108,14 @@ def _cidr(name: str, spec: Table, problems: Problems) -> IpNetwork | None:
             next_step="Write it like 10.77.0.0/16",
         )
         return None
+    if name == words.PROVISION and network.version != 4:
+        problems.refuse(
+            "bad_network",
+            tree.place,
+            f"network {name} must be IPv4, which firmware boots from",
+            next_step="Write it like 10.77.0.0/16",
+        )
+        return None
     if str(network.network_address) != tree.raw.partition("/")[0]:
         problems.refuse(
             "bad_network",

@@ -76,9 +76,9 @@ def with_overrides(
 def check_override(
     site: Site, node: str, variable: str, value: Value, variables: Mapping[str, Variable]
 ) -> Value:
-    """The canonical value that ``kedge node set`` would give; raises `KedgeError` when it may not.
+    """The canonical value that ``kedge node set`` keeps; raises `KedgeError` when it may not.
 
-    For a key within a variable it is the whole variable's value.
+    Of a mapping it keeps the given keys only, so that the others go on following the site.
     """
     known = site.nodes.get(node)
     if known is None:
@@ -89,7 +89,18 @@ def check_override(
             next_step=f"Did you mean {near}?" if near else "See: kedge node list",
         )
     changed = _set(known, variable, value, variables)
-    return changed.values[".".join(variable.split(".")[:2])]
+    parts = variable.split(".")
+    checked = changed.values[".".join(parts[:2])]
+    for key in parts[2:]:
+        checked = checked.get(key) if isinstance(checked, dict) else None
+    return _given(checked, value)
+
+
+def _given(checked: Value, given: Value) -> Value:
+    """The canonical values of the given keys."""
+    if isinstance(checked, dict) and isinstance(given, dict):
+        return {key: _given(checked.get(key), value) for key, value in given.items()}
+    return checked
 
 
 def _set(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import ipaddress
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from kedge.core.kinds import Value
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError, KedgeErrors
+from kedge.lib.host_files import HostFile
 from kedge.site.model import FileTemplate, Network, Site
 from kedge.site.problems import shorten
 from kedge.site.words import PROVISION
@@ -39,14 +38,8 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedFile:
-    """One host file of one node, ready to be written."""
-
-    path: str
-    content: bytes
-    mode: int = 0o644
-    uid: int = 0
-    gid: int = 0
+class RenderedFile(HostFile):
+    """One host file of one node, ready to be sent."""
 
     def as_record(self) -> dict[str, Value]:
         """The file as the node's configured record carries it."""
@@ -76,16 +69,6 @@ def render_files(site: Site, node: str) -> list[RenderedFile]:
     if errors:
         raise KedgeErrors(errors)
     return [rendered[path] for path in sorted(rendered)]
-
-
-def files_digest(files: Iterable[RenderedFile]) -> str:
-    """``sha256:...`` of a list of files: equal exactly when every path, mode, owner and byte is."""
-    rows = sorted(
-        [file.path, file.mode, file.uid, file.gid, hashlib.sha256(file.content).hexdigest()]
-        for file in files
-    )
-    text = json.dumps(rows, separators=(",", ":"))
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 @lru_cache(maxsize=1024)

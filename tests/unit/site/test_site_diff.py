@@ -103,3 +103,18 @@ def test_cluster_budgets_and_settings(load_text: LoadText) -> None:
         ("setting", "boot", "added", "", None, None),
         ("setting", "boot", "added", "value", None, {"port": 80}),
     ]
+
+
+def test_values_that_nodes_share_stay_rows_beside_a_series(load_text: LoadText) -> None:
+    text = SMALL.replace("n[1-4]", "n[1-12]")
+    csv = "node,network,mac\n" + "".join(
+        f"n{i},provision,52:54:00:00:00:{i:02x}\n" for i in range(1, 13)
+    )
+    own = text.replace("nodes: { ", "nodes: { 'n[1-6]': { image.wanted: a }, 'n[7-12]': ")
+    own = own.replace("'n[7-12]': ", "'n[7-12]': { image.wanted: b }, ") + "macs: macs.csv"
+    folded = fold(diff(load_text(text), load_text(own, {"macs.csv": csv})))
+    assert [(row.name, row.field, row.after, row.varied) for row in folded] == [
+        ("n[1-6]", "image.wanted", "a", 0),
+        ("n[7-12]", "image.wanted", "b", 0),
+        ("n[1-12]", "macs.provision", "52:54:00:00:00:01 ... 52:54:00:00:00:0c", 12),
+    ]

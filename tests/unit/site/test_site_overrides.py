@@ -92,3 +92,20 @@ def test_a_command_is_checked_before_it_is_kept(site: Site) -> None:
         check_override(site, "n01", "power.state", "off", VARIABLES)
     assert caught.value.code == "site.unknown_node"
     assert "Did you mean n1?" in caught.value.next_step
+
+
+def test_of_a_mapping_only_the_given_keys_are_kept(site: Site) -> None:
+    kept = check_override(site, "n1", "power.bmc.address", "10.78.0.99", VARIABLES)
+    assert kept == "10.78.0.99"
+    whole = check_override(site, "n1", "power.bmc", {"port": 443}, VARIABLES)
+    assert whole == {"port": 443}
+    over = with_overrides(
+        site, {"n1": {"power.bmc.address": kept, "power.bmc": whole}}, {}, VARIABLES
+    )
+    assert over.nodes["n1"].values["power.bmc"] == {
+        "protocol": "ipmi",
+        "credentials": "bmc",
+        "address": "10.78.0.99",
+        "port": 443,
+        "tls": "verify",
+    }

@@ -186,6 +186,9 @@ CASES = {
     "a path that climbs": (
         "files: { /etc/../shadow: { text: x } }", "bad_path", 3, "/etc/../shadow", "/etc/motd",
     ),
+    "a path of the kernel's": (
+        "files: { /proc/x: { text: x } }", "bad_path", 3, "/proc/x", "/etc/motd",
+    ),
     "an unknown overlay": (
         "profiles: { p: { overlays: [hello] } }", "unknown_overlay", 3, "'hello'", "",
     ),
