@@ -16,7 +16,9 @@ class NodeConfigured:
 
     Also how a node becomes known. ``hardware_class`` and ``capabilities`` feed learned costs and the
     choice of modules; ``limits`` names, for each budget name, the pool the node draws from
-    (``{"power.inrush": "rack1"}``).
+    (``{"power.inrush": "rack1"}``). ``fingerprint`` stands for everything that is configured: told
+    again with the same one, nothing changed; with another (or none), a person changed something, so
+    the node gets a new episode and its quarantine ends.
     """
 
     node: str
@@ -25,6 +27,7 @@ class NodeConfigured:
     group: str = ""
     hardware_class: str = ""
     limits: Mapping[str, str] = field(default_factory=dict[str, str])
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

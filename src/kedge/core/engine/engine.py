@@ -37,6 +37,7 @@ from kedge.core.events import (
 )
 from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
+from kedge.core.planner.task import Goals
 
 
 class Engine:
@@ -147,33 +148,36 @@ class Engine:
             common.breaker.leave(record.group, record.name)
             common.breaker.join(event.group)
         goals = compiled.assignment(self.graph.meaningful(event.goals))
-        if goals != record.goals:
-            before, after = compiled.named(record.goals), compiled.named(goals)
-            for name in sorted({*before, *after}):
-                if before.get(name) != after.get(name):
-                    common.note(
-                        record,
-                        "goal",
-                        name,
-                        before.get(name, ""),
-                        after.get(name, ""),
-                        "configured",
-                    )
+        changed = (
+            goals != record.goals
+            or event.hold != record.hold
+            or not event.fingerprint
+            or event.fingerprint != record.fingerprint
+        )
+        self._note_goals(record, goals)
         record.goals, record.group, record.hold = goals, event.group, event.hold
-        record.hardware_class = event.hardware_class
+        record.hardware_class, record.fingerprint = event.hardware_class, event.fingerprint
         if dict(event.limits) != record.limits:
             record.limits = dict(event.limits)
             withdraw(common, record)
         saved = self._saved.pop(event.node, None)
         if new and saved is not None:
             keeping.revive(common, record, saved)
-        elif not new:
+        elif changed and not new:
+            record.configured_at = common.now
             self._forgive(record)
         if record.hold:
             drop_requests(common, record, f"the node is held: {record.hold}")
             record.asking = None
             withdraw(common, record)
         common.wake(record.name)
+
+    def _note_goals(self, record: Record, goals: Goals) -> None:
+        before, after = (self._common.compiled.named(g) for g in (record.goals, goals))
+        for name in sorted({*before, *after}):
+            was, is_now = before.get(name, ""), after.get(name, "")
+            if was != is_now:
+                self._common.note(record, "goal", name, was, is_now, "configured")
 
     def _forgive(self, record: Record) -> None:
         """A person changed something or wants another try: a new episode, nothing held against it."""

@@ -51,9 +51,10 @@ def learn(
             compiled.symbol(variable, after[variable]),
             by,
         )
+    counts = fresh and not assumed and common.now >= record.configured_at + common.settings.grace_s
     if episode is not None:
-        _judge(common, record, episode, before, changes, counts=not assumed)
-    elif record.phase == "converged":
+        _judge(common, record, episode, before, changes, counts=counts)
+    elif record.phase == "converged" and counts:
         lost = [v for v, g in record.goals if after[v] != g and v in changes]
         if lost:
             _count(common, record, lost, before)

@@ -18,7 +18,9 @@ def settle(common: Common, record: Record, phase: Phase, why: str, next_step: st
         common.note(record, "phase", phase, before, phase, why)
     record.phase, record.why, record.next_step = phase, why, next_step
     if phase == "converged":
-        record.pardoned, record.lost = False, None
+        record.lost = None
+        if common.now >= record.configured_at + common.settings.grace_s:
+            record.pardoned = False
 
 
 def moving(common: Common, record: Record, episode: Episode, plan: Plan) -> None:

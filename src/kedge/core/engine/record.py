@@ -97,6 +97,8 @@ class Record:
     pardoned: bool = False
     serial: int = 0
     lost: dict[int, int] | None = None
+    configured_at: float = 0.0
+    fingerprint: str = ""
 
     @property
     def running(self) -> list[Running]:

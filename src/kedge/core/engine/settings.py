@@ -16,6 +16,7 @@ class Settings:
     - ``look_s``: how soon after a step began its effects are asked for; then ever more rarely, up to
       ``look_most_s``.
     - ``surprises`` without a step in flight are allowed at once; one more every ``surprise_refill_s``.
+    - within ``grace_s`` of being configured anew, what changes is no surprise.
     - the breaker opens for a group when at least ``breaker_least`` of its nodes, and at least the share
       ``breaker_share``, failed within ``breaker_window_s``.
     """
@@ -28,6 +29,7 @@ class Settings:
     look_most_s: float = 10.0
     surprises: int = 10
     surprise_refill_s: float = 300.0
+    grace_s: float = 5.0
     breaker_share: float = 0.3
     breaker_least: int = 5
     breaker_window_s: float = 600.0
