@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -25,9 +26,27 @@ COLOURS = {
 DIFF = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
 
-def table(*titles: str) -> Table:
+def visible(text: str) -> str:
+    """``text`` without what would command a terminal: nodes and BMCs may say anything."""
+    return text if text.isprintable() else "".join(map(_letter, text))
+
+
+def _letter(letter: str) -> str:
+    return letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
+
+
+class PlainTable(Table):
+    """A table whose cells mean what they say: texts are no markup."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row."""
+        plain = (Text(visible(each)) if isinstance(each, str) else each for each in cells)
+        super().add_row(*plain, **options)
+
+
+def table(*titles: str) -> PlainTable:
     """An empty table without lines."""
-    made = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
+    made = PlainTable(box=None, pad_edge=False, show_header=True, header_style="bold")
     for title in titles:
         made.add_column(title, overflow="fold")
     return made
@@ -79,7 +98,7 @@ def alike(rows: Sequence[NodeStatus], *, each: bool) -> list[list[NodeStatus]]:
     return list(groups.values())
 
 
-def status_table(rows: Sequence[NodeStatus], now: float, *, each: bool | None = None) -> Table:
+def status_table(rows: Sequence[NodeStatus], now: float, *, each: bool | None = None) -> PlainTable:
     """Nodes and what they are in; many nodes that say the same are one row."""
     if each is None:
         each = len(rows) <= EACH_MOST
@@ -118,12 +137,13 @@ def clock(at: float) -> str:
 def event_line(event: Event) -> Text:
     """One event in one line."""
     line = Text(clock(event.at), style="dim")
-    line.append(f"  {event.node or '-':<10} ", style="bold").append(f"{event.what} {event.subject}")
+    line.append(f"  {visible(event.node or '-'):<10} ", style="bold")
+    line.append(visible(f"{event.what} {event.subject}"))
     if event.before or event.after:
         change = f"{event.before} -> {event.after}" if event.before else event.after
-        line.append(f"  {change}", style="cyan")
+        line.append(f"  {visible(change)}", style="cyan")
     if event.cause:
-        line.append(f"  ({event.cause})", style="dim")
+        line.append(f"  ({visible(event.cause)})", style="dim")
     return line
 
 
@@ -172,7 +192,7 @@ def plan_lines(row: Mapping[str, Any]) -> list[Text]:
     return lines
 
 
-def records_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Table:
+def records_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> PlainTable:
     """Rows of plain values under the given keys."""
     made = table(*keys)
     for row in rows:
