@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 
 from kedge.agent.agent import Agent
@@ -18,7 +18,7 @@ _LOG_MAX_BYTES = 1 << 20
 
 
 def _say(text: str) -> None:
-    print(f"kedge: {text}", flush=True)
+    print(f"kedge [{time.clock_gettime(time.CLOCK_BOOTTIME):.2f}]: {text}", flush=True)
 
 
 def _bound_log(path: Path) -> None:
@@ -30,9 +30,12 @@ def _bound_log(path: Path) -> None:
 
 def main() -> int:
     """Run one stage; 0 when it ended as it should."""
-    parser = argparse.ArgumentParser(prog="kedge.agent", description="Kedge's agent on a node.")
-    parser.add_argument("--stage", choices=(LAYER0, RUNNING), required=True)
-    stage = parser.parse_args().stage
+    match sys.argv[1:]:  # without argparse, which takes a tenth of the start
+        case ["--stage", (("layer0" | "running") as stage)]:
+            pass
+        case _:
+            print(f"usage: python3 -m kedge.agent --stage {LAYER0}|{RUNNING}", file=sys.stderr)
+            return 64
     os.umask(0o022)
     run = Path("/run")
     _bound_log(run / "kedge" / "agent.log")

@@ -48,6 +48,7 @@ Before=reboot.target kexec.target poweroff.target halt.target
 [Service]
 ExecStart=/usr/bin/python3 -I -m kedge.agent --stage running
 RootDirectory={LAYER0}
+Environment=CRYPTOGRAPHY_OPENSSL_NO_LEGACY=1
 MountAPIVFS=yes
 BindPaths=/run
 StandardOutput=append:{LOG}
@@ -111,6 +112,18 @@ def identity_files(
     if not placing.exists(root, "/etc/resolv.conf") and resolv.exists():
         files.append(HostFile("/etc/resolv.conf", resolv.read_bytes()))
     return [file for file in files if file.path not in listed]
+
+
+def update_marks(root: str) -> list[HostFile]:
+    """Spare a finished image what systemd does after an update (ldconfig, hwdb, catalogs; seconds).
+
+    Only for images whose packages were configured when they were built: they have the loader's cache.
+    See ConditionNeedsUpdate= in systemd.unit(5).
+    """
+    if not placing.exists(root, "/etc/ld.so.cache"):
+        return []
+    marks = ("/etc/.updated", "/var/.updated")
+    return [HostFile(path, b"") for path in marks if not placing.exists(root, path)]
 
 
 def machine_id(name: str, mac: str) -> str:

@@ -47,7 +47,8 @@ def carry_out(
     files = host_files.parse(record)
     listed = frozenset(file.path for file in files)
     mac = place.boot.mac
-    for file in handover.identity_files(place.image_root, node, mac, listed):
+    ours = handover.identity_files(place.image_root, node, mac, listed)
+    for file in (*ours, *handover.update_marks(place.image_root)):
         placing.place(place.image_root, file)
     written = host_files.apply(place, files)
     network = handover.network_file(place.image_root, mac, listed)
