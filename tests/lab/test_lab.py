@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kedge.cli.lab import group
 from kedge.lab import namespace, processes
 from kedge.lab.description import Bmc, Description, Machine, Registry
 from kedge.lab.lab import Lab
@@ -20,6 +22,7 @@ from kedge.lib.errors import KedgeError
 
 pytestmark = [
     pytest.mark.lab,
+    pytest.mark.timeout(60),
     pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root"),
 ]
 
@@ -98,7 +101,7 @@ def this_boot(lab: Lab, name: str) -> str:
 def ipmitool(lab: Lab, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     login = lab.login("bmc")
     address = lab.description.machine(IPMI).bmc.address  # type: ignore[union-attr]
-    command = ["ipmitool", "-I", "lanplus", "-C", "3", "-N", "1", "-R", "2", "-H", address]
+    command = ["ipmitool", "-I", "lanplus", "-C", "3", "-N", "1", "-R", "1", "-H", address]
     command += ["-U", login.username, "-E", *words]
     environment = {**os.environ, "IPMI_PASSWORD": login.password}
     return lab.exec(command, env=environment, check=check)
@@ -427,11 +430,97 @@ def test_machines_outlive_a_killed_daemon_and_its_successor_finds_them(healthy: 
     assert healthy.power(REDFISH) == "off"
 
 
+# Asks on a machine's behalf, as iPXE does: a router solicitation (RFC 4861) from the machine's tap.
+SOLICIT = """
+import fcntl, json, os, select, socket, struct, time
+tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH22x", b"tap-r1", 0x1002))
+time.sleep(0.2)
+source = socket.inet_pton(socket.AF_INET6, "fe80::5054:ff:fe77:102")
+target = socket.inet_pton(socket.AF_INET6, "ff02::2")
+def message(checksum):
+    return struct.pack("!BBHI", 133, 0, checksum, 0)
+total = source + target + struct.pack("!II", 8, 58) + message(0)
+total = sum(struct.unpack(f"!{len(total) // 2}H", total))
+while total >> 16:
+    total = (total & 0xFFFF) + (total >> 16)
+header = struct.pack("!IHBB", 6 << 28, 8, 58, 255) + source + target
+ethernet = bytes.fromhex("333300000002" "525400770102" "86dd")
+os.write(tap, ethernet + header + message(total ^ 0xFFFF))
+answer, end = None, time.monotonic() + 3
+while answer is None and (rest := end - time.monotonic()) > 0:
+    for ready in select.select([tap], [], [], rest)[0]:
+        frame = os.read(ready, 2000)
+        if frame[12:14] == b"\\x86\\xdd" and frame[20] == 58 and frame[54] == 134:
+            answer = {"hop_limit": frame[21], "lifetime_s": int.from_bytes(frame[60:62], "big")}
+print(json.dumps(answer))
+"""
+
+
+def test_a_router_solicitation_is_answered_at_once(healthy: Lab) -> None:
+    assert python(healthy, SOLICIT) == {"hop_limit": 255, "lifetime_s": 0}
+
+
+def kedge_lab(*words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from kedge.cli.lab import group; group()", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+def typed(*words: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(group, list(words))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_verbs_show_and_break_a_running_lab(healthy: Lab) -> None:
+    which = ("--lab", healthy.name)
+    healthy.switch(IPMI, "on")
+    code, out, _ = typed("status", *which, "-o", "json")
+    seen = json.loads(out)["machines"]
+    assert (code, seen[0]["power"], seen[1]["power"]) == (0, "on", "off")
+    assert seen[0]["memory_bytes"] > 10 << 20
+    assert typed("fault", IPMI, "drop", "20", *which)[:2] == (0, "i1: drop 20%\n")
+    code, out, _ = typed("status", *which)
+    assert code == 0
+    assert "ipmi 10.78.0.11 up" in out
+    assert "drop 20%" in out
+    assert typed("fault", IPMI, "kill", *which)[:2] == (0, "i1: drop 20%, killed\n")
+    code, _, err = typed("fault", IPMI, "kill", *which)
+    assert (code, err) == (1, "kedge lab: i1: the machine is off\n")
+    assert typed("fault", "i1", "slow", *which)[0] == 1
+    assert typed("console", "i9", *which)[0] == 1
+
+
+def test_exec_is_inside_and_ends_as_its_command_ends(healthy: Lab) -> None:
+    look = "ip -br address show prov; exit 7"
+    with kedge_lab("exec", "--lab", healthy.name, "--", "sh", "-c", look) as child:
+        out, _ = child.communicate(timeout=30)
+    assert child.returncode == 7
+    assert b"10.77.0.1/16" in out
+    assert typed("exec", "--lab", "nosuch", "--", "true")[0] == 1
+
+
+def test_the_console_is_printed_and_followed(healthy: Lab) -> None:
+    with kedge_lab("console", REDFISH, "-f", "--lab", healthy.name) as follower:
+        try:
+            assert follower.stdout is not None
+            healthy.set_next_boot(REDFISH, "disk")
+            healthy.switch(REDFISH, "on")
+            while GREETING.strip() not in (line := follower.stdout.readline()):
+                assert line, "the follower ended"
+        finally:
+            follower.kill()
+    code, out, _ = typed("console", REDFISH, "--lab", healthy.name)
+    assert code == 0
+    assert GREETING.decode().strip() in out
+
+
 def everything_of(lab: Lab) -> list[str]:
     left = [str(path) for path in (lab.paths.run, lab.paths.bulk) if path.exists()]
-    left += [role for role in processes.find(lab.name)]
+    left += list(processes.find(lab.name))
     left += [lab.namespace] if namespace.path_of(lab.namespace).exists() else []
-    return left + [line for line in Path("/proc/mounts").read_text().splitlines() if lab.name in line]
+    return left + [
+        line for line in Path("/proc/mounts").read_text().splitlines() if lab.name in line
+    ]
 
 
 @pytest.mark.parametrize("murder", [False, True], ids=["orderly", "after kill -9 of the daemon"])

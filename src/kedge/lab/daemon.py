@@ -70,8 +70,13 @@ class Daemon:
         try:
             await self._start()
         except KedgeError as error:
-            log.error("%s", error)
             self._failure = error
+        except OSError as error:
+            self._failure = KedgeError(
+                "lab.start_failed", "the lab cannot start", why=str(error), where=self._last_step()
+            )
+        if self._failure is not None:
+            log.error("%s", self._failure)
         self._ready.set()
         # After a failure it stays only until whoever started it has heard why.
         with contextlib.suppress(TimeoutError):
@@ -134,6 +139,9 @@ class Daemon:
         self._bmcs[name] = bmc
         await bmc.start()
         self._step(f"{name}: {described.protocol} BMC at {described.address}, powered off")
+
+    def _last_step(self) -> str:
+        return f"after {self._steps[-1]!r}" if self._steps else "at the beginning"
 
     def _step(self, text: str) -> None:
         log.info("%s", text)

@@ -19,7 +19,7 @@ from kedge.lab.bmc import Login
 from kedge.lab.credentials import login
 from kedge.lab.description import Description, load_saved
 from kedge.lab.paths import RUN_ROOT, Paths, private
-from kedge.lab.requirements import check
+from kedge.lab.requirements import check, warnings
 from kedge.lib.errors import KedgeError
 
 START_TIMEOUT_S = 60.0
@@ -76,6 +76,8 @@ class Lab:
             if not fresh:
                 self._same_description()
             if not self._daemon_answers():
+                for warning in warnings(self.description):
+                    progress(f"warning: {warning}")
                 progress(f"network namespace {self.namespace}")
                 try:
                     self._start_daemon(progress)
@@ -134,8 +136,8 @@ class Lab:
         raise KedgeError(
             "lab.daemon_failed",
             "the lab's daemon did not start",
-            why=lines[-1] if lines else "",
-            next_step=f"Try it in the foreground: {sys.executable} -m kedge.lab.daemon {self.name}",
+            why=lines[-1] if lines else "it said nothing",
+            next_step="If another lab was ended badly: kedge lab down --lab NAME",
         )
 
     def _end_everything(self, progress: Progress = _silent) -> None:
@@ -146,10 +148,12 @@ class Lab:
             if not mine:
                 break
             progress(f"ending {', '.join(sorted(mine))}")
-            # The daemon first, then machines as a power cut does, then all others.
+            # What runs inside first, since it would miss its machines; then the daemon, which
+            # would start servers again; then machines, as a power cut does; then all others.
+            processes.end([p for role, p in mine.items() if role.startswith("exec")], EXEC_GRACE_S)
             processes.end([p for role, p in mine.items() if role.startswith("daemon")], 3.0)
             processes.end([p for role, p in mine.items() if role.startswith("machine-")], 0.0)
-            processes.end(mine.values(), EXEC_GRACE_S)
+            processes.end(mine.values(), 2.0)
         progress(f"removing the namespace {self.namespace}")
         namespace.remove(self.namespace)
         for directory in (self.paths.run, self.paths.bulk):

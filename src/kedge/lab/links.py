@@ -13,14 +13,15 @@ import re
 from kedge.lib.errors import KedgeError
 
 RATE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(kbit|mbit|gbit)")
+PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?")
 UNITS = {"kbit": 1_000, "mbit": 1_000_000, "gbit": 1_000_000_000}
 TIMEOUT_S = 10.0
 
 
 def percent(text: str) -> float:
     """A share of frames, from above 0 to 100 percent."""
-    value = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,2})?", text.rstrip("%")) else -1.0
-    value = float(text.rstrip("%")) if value >= 0 else -1.0
+    number = text.removesuffix("%")
+    value = float(number) if PERCENT.fullmatch(number) else 0.0
     if not 0 < value <= 100:
         raise KedgeError(
             "lab.bad_percent",

@@ -15,9 +15,10 @@ from kedge.lib.errors import KedgeError, KedgeErrors
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 MACHINE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 ABSOLUTE = re.compile(r"/[^\0]*")
-MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")  # never a multicast address
 
 TOP = ("name", "networks", "registry", "bmc_credentials", "accelerator", "machines")
+MAX_DISKS = 8
 MACHINE = ("mac", "arch", "firmware", "nic_rom", "memory_mb", "cpus", "disks_gb", "bmc")
 
 
@@ -59,41 +60,33 @@ def load(path: Path) -> lab.Description:
 def _description(reader: Reader, root: yaml.Node) -> lab.Description:
     """The whole file; errors are left in ``reader``."""
     top = reader.mapping(root, "", TOP)
-    name = ""
-    if "name" in top:
-        name = reader.pattern(top["name"], "name", LAB_NAME, "demo (at most 20 of a-z, 0-9, -)")
-    elif not reader.errors:
-        reader.refuse(root, "missing_key", "the key name is missing", "Add a line: name: demo")
-    accelerator = "tcg"
-    if "accelerator" in top:
-        accelerator = reader.choice(top["accelerator"], "accelerator", lab.ACCELERATORS)
+    for missing in [key for key in ("name", "machines") if key not in top]:
+        if isinstance(root, yaml.MappingNode):
+            reader.refuse(root, "missing_key", f"the key {missing} is missing", f"Add {missing}:")
     networks = _networks(reader, top.get("networks"))
-    if "machines" not in top and not reader.errors:
-        reader.refuse(root, "missing_key", "the key machines is missing", "Describe one machine")
-    machines = _machines(reader, top["machines"], networks) if "machines" in top else ()
     return lab.Description(
-        name=name,
-        machines=machines,
+        name=reader.pattern(top.get("name"), "name", LAB_NAME, "demo (at most 20 of a-z, 0-9, -)"),
+        machines=_machines(reader, top["machines"], networks) if "machines" in top else (),
         networks=networks,
         registry=_registry(reader, top.get("registry")),
         bmc_credentials=_credentials(reader, top.get("bmc_credentials")),
-        accelerator=accelerator,
+        accelerator=reader.choice(
+            top.get("accelerator"), "accelerator", lab.ACCELERATORS, lab.ACCELERATORS[0]
+        ),
     )
 
 
 def _networks(reader: Reader, node: yaml.Node | None) -> lab.Networks:
-    if node is None:
-        return lab.Networks()
-    keys = reader.mapping(node, "networks", ("provision", "bmc"))
     default = lab.Networks()
+    if node is None:
+        return default
+    keys = reader.mapping(node, "networks", ("provision", "bmc"))
     networks = lab.Networks(
-        provision=reader.interface(keys["provision"], "networks.provision")
-        if "provision" in keys
-        else default.provision,
-        bmc=reader.interface(keys["bmc"], "networks.bmc") if "bmc" in keys else default.bmc,
+        provision=reader.interface(keys.get("provision"), "networks.provision", default.provision),
+        bmc=reader.interface(keys.get("bmc"), "networks.bmc", default.bmc),
     )
     one, other = (ipaddress.ip_interface(a).network for a in (networks.provision, networks.bmc))
-    if one.overlaps(other) and not reader.errors:
+    if one.overlaps(other):
         reader.refuse(
             node,
             "bad_value",
@@ -107,14 +100,13 @@ def _registry(reader: Reader, node: yaml.Node | None) -> lab.Registry:
     if node is None:
         return lab.Registry()
     keys = reader.mapping(node, "registry", ("enabled", "port", "directory"))
+    directory = reader.pattern(
+        keys.get("directory"), "registry.directory", ABSOLUTE, "/var/cache/kedge-lab/registry"
+    )
     return lab.Registry(
-        enabled=reader.truth(keys["enabled"], "registry.enabled") if "enabled" in keys else True,
-        port=reader.whole(keys["port"], "registry.port", 1, 65535) if "port" in keys else 5000,
-        directory=reader.pattern(
-            keys["directory"], "registry.directory", ABSOLUTE, "/var/cache/kedge-lab/registry"
-        )
-        if "directory" in keys
-        else None,
+        enabled=reader.truth(keys.get("enabled"), "registry.enabled", True),
+        port=reader.whole(keys.get("port"), "registry.port", (1, 65535), 5000),
+        directory=directory or None,
     )
 
 
@@ -171,34 +163,16 @@ def _machine(reader: Reader, node: yaml.Node, name: str, networks: lab.Networks)
     keys = reader.mapping(node, path, MACHINE)
     if "mac" not in keys:
         reader.refuse(node, "missing_key", f"{path}.mac is missing", "Add mac: 52:54:00:77:00:01")
-    arch = reader.choice(keys["arch"], f"{path}.arch", lab.ARCHES) if "arch" in keys else "x86_64"
-    firmware = "bios" if arch == "x86_64" else "uefi"
-    if "firmware" in keys:
-        firmware = reader.choice(keys["firmware"], f"{path}.firmware", lab.FIRMWARES)
-        if arch == "aarch64" and firmware == "bios":
-            reader.refuse(
-                keys["firmware"],
-                "bad_value",
-                f"{path}.firmware is 'bios', which aarch64 does not have",
-                "Valid values: uefi, uefi-http",
-            )
-    mac = ""
-    if "mac" in keys:
-        mac = reader.pattern(keys["mac"], f"{path}.mac", MAC, "52:54:00:77:00:01")
-        if mac and int(mac[:2], 16) & 1:
-            reader.refuse(keys["mac"], "bad_value", f"{path}.mac is a multicast address")
+    arch = reader.choice(keys.get("arch"), f"{path}.arch", lab.ARCHES, "x86_64")
+    firmwares = lab.FIRMWARES if arch == "x86_64" else ("uefi", "uefi-http")
     return lab.Machine(
         name=name,
-        mac=mac,
+        mac=reader.pattern(keys.get("mac"), f"{path}.mac", MAC, "52:54:00:77:00:01"),
         arch=arch,
-        firmware=firmware,
-        nic_rom=reader.choice(keys["nic_rom"], f"{path}.nic_rom", lab.NIC_ROMS)
-        if "nic_rom" in keys
-        else "ipxe",
-        memory_mb=reader.whole(keys["memory_mb"], f"{path}.memory_mb", 64, 1 << 20)
-        if "memory_mb" in keys
-        else 1100,
-        cpus=reader.whole(keys["cpus"], f"{path}.cpus", 1, 64) if "cpus" in keys else 1,
+        firmware=reader.choice(keys.get("firmware"), f"{path}.firmware", firmwares, firmwares[0]),
+        nic_rom=reader.choice(keys.get("nic_rom"), f"{path}.nic_rom", lab.NIC_ROMS, "ipxe"),
+        memory_mb=reader.whole(keys.get("memory_mb"), f"{path}.memory_mb", (64, 1 << 20), 1100),
+        cpus=reader.whole(keys.get("cpus"), f"{path}.cpus", (1, 64), 1),
         disks_gb=_disks(reader, keys.get("disks_gb"), path),
         bmc=_bmc(reader, keys["bmc"], path, networks) if "bmc" in keys else None,
     )
@@ -207,13 +181,16 @@ def _machine(reader: Reader, node: yaml.Node, name: str, networks: lab.Networks)
 def _disks(reader: Reader, node: yaml.Node | None, path: str) -> tuple[int, ...]:
     if node is None:
         return ()
-    if not isinstance(node, yaml.SequenceNode) or len(node.value) > 8:
+    if not isinstance(node, yaml.SequenceNode) or len(node.value) > MAX_DISKS:
         reader.refuse(
-            node, "bad_value", f"{path}.disks_gb must be a list", "Write it like [4, 16], at most 8"
+            node,
+            "bad_value",
+            f"{path}.disks_gb must be a list",
+            f"Write it like [4, 16], at most {MAX_DISKS}",
         )
         return ()
     return tuple(
-        reader.whole(size, f"{path}.disks_gb[{index}]", 1, 4096)
+        reader.whole(size, f"{path}.disks_gb[{index}]", (1, 4096), 1)
         for index, size in enumerate(node.value)
     )
 
@@ -227,7 +204,7 @@ def _bmc(reader: Reader, node: yaml.Node, path: str, networks: lab.Networks) -> 
             f"{path}.bmc.{missing} is missing",
             "Write bmc: { protocol: ipmi, address: 10.78.0.11 }",
         )
-    address = reader.address(keys["address"], f"{path}.bmc.address") if "address" in keys else ""
+    address = reader.address(keys.get("address"), f"{path}.bmc.address")
     head = ipaddress.ip_interface(networks.bmc)
     if address and (ipaddress.ip_address(address) not in head.network or address == str(head.ip)):
         reader.refuse(
@@ -237,8 +214,6 @@ def _bmc(reader: Reader, node: yaml.Node, path: str, networks: lab.Networks) -> 
             f"Give an address of {head.network} other than {head.ip}",
         )
     return lab.Bmc(
-        protocol=reader.choice(keys["protocol"], f"{path}.bmc.protocol", lab.PROTOCOLS)
-        if "protocol" in keys
-        else "",
+        protocol=reader.choice(keys.get("protocol"), f"{path}.bmc.protocol", lab.PROTOCOLS),
         address=address,
     )

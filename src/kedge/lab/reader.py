@@ -51,24 +51,33 @@ class Reader:
                 found[key] = value
         return found
 
-    def text(self, node: yaml.Node, path: str) -> str:
-        """A scalar's text; anything else is refused."""
+    def text(self, node: yaml.Node | None, path: str, default: str = "") -> str:
+        """A scalar's text (``default`` where there is none); anything else is refused."""
+        if node is None:
+            return default
         if isinstance(node, yaml.ScalarNode) and node.tag != "tag:yaml.org,2002:null":
             return str(node.value)
         self.refuse(node, "not_a_text", f"{path} must be one value")
         return ""
 
-    def choice(self, node: yaml.Node, path: str, valid: tuple[str, ...]) -> str:
+    def choice(
+        self, node: yaml.Node | None, path: str, valid: tuple[str, ...], default: str = ""
+    ) -> str:
         """A text out of ``valid``."""
-        value = self.text(node, path)
-        if value and value not in valid:
+        value = self.text(node, path, default)
+        if node is not None and value not in valid:
             self.refuse(
                 node, "bad_value", f"{path} is {value!r}", f"Valid values: {', '.join(valid)}"
             )
         return value
 
-    def whole(self, node: yaml.Node, path: str, low: int, high: int) -> int:
-        """A whole number from ``low`` to ``high``."""
+    def whole(
+        self, node: yaml.Node | None, path: str, bounds: tuple[int, int], default: int
+    ) -> int:
+        """A whole number within ``bounds``, both included."""
+        if node is None:
+            return default
+        low, high = bounds
         value = self.text(node, path)
         number = int(value) if re.fullmatch(r"[0-9]{1,9}", value) else -1
         if not low <= number <= high:
@@ -78,22 +87,27 @@ class Reader:
                 f"{path} is {value!r}",
                 f"Give a whole number from {low} to {high}",
             )
-            return low
+            return default
         return number
 
-    def truth(self, node: yaml.Node, path: str) -> bool:
+    def truth(self, node: yaml.Node | None, path: str, default: bool) -> bool:
         """A yes or no."""
-        return self.choice(node, path, ("true", "false")) == "true"
+        return self.choice(node, path, ("true", "false"), str(default).lower()) == "true"
 
-    def pattern(self, node: yaml.Node, path: str, valid: re.Pattern[str], example: str) -> str:
-        """A text of one form."""
+    def pattern(
+        self, node: yaml.Node | None, path: str, valid: re.Pattern[str], example: str
+    ) -> str:
+        """A text of one form; empty where there is none, or a wrong one."""
         value = self.text(node, path)
-        if value and not valid.fullmatch(value):
+        if node is not None and not valid.fullmatch(value):
             self.refuse(node, "bad_value", f"{path} is {value!r}", f"Write it like {example}")
+            return ""
         return value
 
-    def interface(self, node: yaml.Node, path: str) -> str:
+    def interface(self, node: yaml.Node | None, path: str, default: str) -> str:
         """An IPv4 address with its prefix length."""
+        if node is None:
+            return default
         value = self.text(node, path)
         try:
             if "/" in value:
@@ -101,10 +115,12 @@ class Reader:
         except ValueError:
             pass
         self.refuse(node, "bad_value", f"{path} is {value!r}", "Write it like 10.77.0.1/16")
-        return "0.0.0.0/0"
+        return default
 
-    def address(self, node: yaml.Node, path: str) -> str:
-        """An IPv4 address."""
+    def address(self, node: yaml.Node | None, path: str) -> str:
+        """An IPv4 address; empty where there is none, or a wrong one."""
+        if node is None:
+            return ""
         value = self.text(node, path)
         try:
             return str(ipaddress.IPv4Address(value))

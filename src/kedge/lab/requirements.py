@@ -11,6 +11,19 @@ from kedge.lab.description import Description
 from kedge.lib.errors import KedgeError, KedgeErrors
 
 TUN = Path("/dev/net/tun")
+MEMORY = Path("/proc/meminfo")
+QEMU_OWN_MB = 200
+
+
+def warnings(description: Description) -> list[str]:
+    """What is likely to go wrong on this machine, though a lab can be made."""
+    machines = description.machines
+    needed_mb = sum(machine.memory_mb + QEMU_OWN_MB for machine in machines)
+    fields = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
+    free_mb = int(fields["MemAvailable"].split()[0]) >> 10
+    if needed_mb <= free_mb:
+        return []
+    return [f"all machines on need {needed_mb} MB of memory, {free_mb} MB are free"]
 
 
 def check(description: Description) -> None:
