@@ -98,11 +98,17 @@ build_once() {
     echo "$layer"
 }
 
-# Services of a machine with a disk: each costs seconds on every boot of a node without one.
-DISK_SERVICES=(
+# What a node without a disk, a screen and a person does not need: each costs up to seconds of every boot.
+NEEDLESS_UNITS=(
     systemd-hwdb-update.service systemd-journal-catalog-update.service ldconfig.service
     systemd-update-done.service systemd-sysusers.service systemd-firstboot.service
-    systemd-boot-random-seed.service systemd-pcrmachine.service systemd-pstore.service
+    systemd-boot-random-seed.service systemd-pstore.service systemd-hibernate-clear.service
+    systemd-networkd-persistent-storage.service
+    systemd-pcrmachine.service systemd-pcrphase.service systemd-pcrphase-sysinit.service
+    systemd-tpm2-setup.service systemd-tpm2-setup-early.service
+    modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service
+    modprobe@dm_mod.service sys-fs-fuse-connections.mount sys-kernel-config.mount
+    sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount
 )
 
 # The thin top layer: what makes one version or variant differ from another.

@@ -108,7 +108,7 @@ def test_what_the_rewriter_writes_is_what_tarfile_reads(
     assert (ours.target == target) or ours.kind not in "hl"
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(st.lists(MEMBERS, max_size=8), min_size=1, max_size=4))
 def test_plans_are_sound(layers: list[list[Member]]) -> None:
     """Whatever the layers: each plan can be written, parents come first, and no name leaves the root or

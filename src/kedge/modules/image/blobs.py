@@ -5,9 +5,11 @@ A blob appears whole or not at all, whatever dies meanwhile, and is never writte
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -112,11 +114,33 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def work_folder(state_dir: Path) -> Generator[Path, None, None]:
-    """A private folder on the blobs' file system that is gone afterwards."""
+    """A private folder on the blobs' file system that is gone afterwards, and locked meanwhile."""
     parent = state_dir / "cache" / "work"
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent) as name:
-        yield Path(name)
+        lock = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield Path(name)
+        finally:
+            os.close(lock)
+
+
+def sweep_work(state_dir: Path, now_s: float, min_age_s: float = 60) -> None:
+    """Remove the work folders of processes that were killed: nobody holds their lock any more."""
+    for folder in (state_dir / "cache" / "work").glob("*"):
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if now_s - os.fstat(lock).st_mtime >= min_age_s:  # a new one may not be locked yet
+                shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(lock)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +17,7 @@ from typing import TypeVar
 
 from kedge.lib.errors import KedgeError
 from kedge.modules.image.access import RegistryAccess
-from kedge.modules.image.blobs import work_folder
+from kedge.modules.image.blobs import sweep_work, work_folder
 from kedge.modules.image.kernel import take_kernel
 from kedge.modules.image.layers import FLATTEN_ABOVE, Progress, convert_layers, layers_to_pull
 from kedge.modules.image.reference import LocalSource, parse_source
@@ -63,6 +64,7 @@ async def import_image(
     tell = progress or _silent
     registry = "" if isinstance(source, LocalSource) else source.registry
     tell("resolving", 0.0)
+    await asyncio.to_thread(sweep_work, state_dir, time.time())
     with work_folder(state_dir) as work:
         layers = work / "layers"
         layers.mkdir()

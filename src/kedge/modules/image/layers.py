@@ -36,6 +36,8 @@ FLATTEN_ABOVE = 16
 _CONVERTER = "v1"
 """Changed when the same layer would convert to something else, so that old conversions are not used."""
 
+_TELL_BYTES = 16 << 20
+
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done (0 to 1)."""
 
@@ -88,27 +90,47 @@ def convert_layers(
     """Convert what is not converted yet. Blocks (call it in a thread); ``stop`` raises to give up."""
     stack = LayerStack()
     plans: list[LayerPlan] = []
+    sizes: list[int] = []
     for number, layer in enumerate(layers, start=1):
         members = cached_members(state_dir, layer.digest)
         if members is None:
             progress(f"reading layer {number} of {len(layers)}", (number - 1) / len(layers))
             members = read_members(state_dir, layer, stop)
         plans.append(stack.add(members, where=layer.where))
+        sizes.append(sum(member.size_bytes for member in members))
     if len(layers) > flatten_above:
-        progress(f"flattening {len(layers)} layers", 0.0)
-        key = _flat_key(layers)
-        flat = _convert_once(
-            state_dir, key, _chain(layers), list(zip(layers, stack.flat_plans(), strict=True)), stop
-        )
+        key, parts = _flat_key(layers), list(zip(layers, stack.flat_plans(), strict=True))
+        meter = _Meter(f"flattening {len(layers)} layers", sum(sizes), progress, stop)
+        flat = _convert_once(state_dir, key, _chain(layers), parts, meter)
         return ConvertedImage([flat], stack, dict.fromkeys(range(len(layers)), 0))
     converted: dict[int, ConvertedLayer] = {}
     for number, (layer, plan) in enumerate(zip(layers, plans, strict=True)):
         if plan.is_empty and not (number == len(layers) - 1 and not converted):
             continue
-        progress(f"converting layer {number + 1} of {len(layers)}", number / len(layers))
-        parts = [(layer, plan)]
-        converted[number] = _convert_once(state_dir, _key(layer, plan), layer.digest, parts, stop)
+        what = f"converting layer {number + 1} of {len(layers)}"
+        meter = _Meter(what, sizes[number], progress, stop)
+        converted[number] = _convert_once(
+            state_dir, _key(layer, plan), layer.digest, [(layer, plan)], meter
+        )
     return _without_repeats(converted, stack)
+
+
+@dataclass(slots=True)
+class _Meter:
+    """Tells how far a conversion is; its ``stop`` raises when it shall be given up."""
+
+    what: str
+    expected_bytes: int
+    progress: Progress
+    stop: Callable[[], None]
+    written_bytes: int = 0
+    told_bytes: int = 0
+
+    def count(self, piece: bytes) -> None:
+        self.written_bytes += len(piece)
+        if self.written_bytes - self.told_bytes >= _TELL_BYTES or not self.told_bytes:
+            self.told_bytes = self.written_bytes
+            self.progress(self.what, min(self.written_bytes / max(self.expected_bytes, 1), 1.0))
 
 
 def _without_repeats(converted: dict[int, ConvertedLayer], stack: LayerStack) -> ConvertedImage:
@@ -125,34 +147,39 @@ def _convert_once(
     key: str,
     source: str,
     parts: Sequence[tuple[LayerFile, LayerPlan]],
-    stop: Callable[[], None],
+    meter: _Meter,
 ) -> ConvertedLayer:
     found = _cached(state_dir, key)
     if found is not None:
         return found
-    with _locked(_cache_path(state_dir, key).with_suffix(".lock"), stop):
+    with _locked(_cache_path(state_dir, key).with_suffix(".lock"), meter.stop):
         found = _cached(state_dir, key)
         if found is not None:
             return found  # another import was faster
-        blob = _write_squashfs(state_dir, parts, stop)
+        blob = _write_squashfs(state_dir, parts, meter)
         converted = ConvertedLayer(blob.blob, blob.size_bytes, source)
         write_file(_cache_path(state_dir, key), msgspec.json.encode(converted))
         return converted
 
 
 def _write_squashfs(
-    state_dir: Path, parts: Sequence[tuple[LayerFile, LayerPlan]], stop: Callable[[], None]
+    state_dir: Path, parts: Sequence[tuple[LayerFile, LayerPlan]], meter: _Meter
 ) -> Blob:
     root = parts[0][1].directories.get((), default_directory())
     with work_folder(state_dir) as folder:
         target = folder / "layer.squashfs"
-        with squashfs_writer(target, root, stop) as write:
+        with squashfs_writer(target, root, meter.stop) as feed:
+
+            def write(piece: bytes) -> None:
+                feed(piece)
+                meter.count(piece)
+
             for _, plan in parts:
                 write_marks(plan, write)
             for layer, plan in parts:
                 if plan.files:
                     check_digest(layer)
-                    with open_layer(layer, stop) as stream:
+                    with open_layer(layer, meter.stop) as stream:
                         write_files(tar_reader(stream, layer), plan, write)
                         stream.drain()
             write_end(write)

@@ -177,6 +177,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 _CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("image.no_space", ("no space left", "disk quota exceeded")),
     ("image.layer_corrupt", ("digest did not match", "does not match expected digest")),
     ("image.plain_http", ("server gave HTTP response to HTTPS client",)),
     ("image.tls_unknown", ("x509:", "tls: ", "certificate")),
@@ -228,6 +229,10 @@ def _explain(output: str, source: str, access: RegistryAccess) -> KedgeError:
         "image.not_found": (
             "there is no such image",
             f"Look what there is: skopeo list-tags docker://{where.split('@')[0].rsplit(':', 1)[0]}",
+        ),
+        "image.no_space": (
+            "there is no space left for the image",
+            "Make room in the state directory; see what could go with: kedge image list",
         ),
         "image.layer_corrupt": (
             "a layer came damaged out of the registry",

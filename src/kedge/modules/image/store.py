@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.modules.image.blobs import DIGEST, Blob, has_blob, write_file
 from kedge.modules.image.layers import ConvertedLayer
@@ -43,7 +43,7 @@ class ImageRecord(msgspec.Struct, frozen=True):
     modules: Blob
     args: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Value]:
         """The record as it is stored and as the API shows it."""
         return msgspec.to_builtins(self)
 

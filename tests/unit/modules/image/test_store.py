@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from kedge.lib.errors import KedgeError
-from kedge.modules.image.blobs import Blob, blob_path, has_blob, verify_blob, write_blob
+from kedge.modules.image.blobs import (
+    Blob,
+    blob_path,
+    has_blob,
+    sweep_work,
+    verify_blob,
+    work_folder,
+    write_blob,
+)
 from kedge.modules.image.layers import ConvertedLayer
 from kedge.modules.image.store import (
     ImageRecord,
@@ -129,3 +137,15 @@ def test_layer0_blobs_are_kept(tmp_path: Path) -> None:
     later = blob_path(tmp_path, loose.blob).stat().st_ctime + 4000
     assert collect_blobs(tmp_path, now_s=later).blobs == (loose.blob,)
     assert has_blob(tmp_path, kept)
+
+
+def test_work_of_the_killed_is_swept(tmp_path: Path) -> None:
+    left = tmp_path / "cache" / "work" / "tmpkilled"
+    left.mkdir(parents=True)
+    (left / "half").write_text("half")
+    with work_folder(tmp_path) as busy:
+        sweep_work(tmp_path, now_s=left.stat().st_mtime + 10)
+        assert left.exists(), "it may have just been made"
+        sweep_work(tmp_path, now_s=left.stat().st_mtime + 1000)
+        assert not left.exists()
+        assert busy.exists(), "somebody works in it"
