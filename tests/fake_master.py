@@ -25,7 +25,7 @@ class ListStore:
     """The log in a list."""
 
     def __init__(self) -> None:
-        self.log: list[LoggedEvent] = []
+        self.log = [LoggedEvent(time.time(), "", "master", "start")]
 
     def append(self, events: list[LoggedEvent]) -> int:
         self.log += events

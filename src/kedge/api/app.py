@@ -127,7 +127,7 @@ def _by(request: web.Request) -> str:
     return peer_name(transport.get_extra_info("socket") if transport is not None else None)
 
 
-def _query(request: web.Request, shape: type) -> Any:
+def _query(request: web.Request, shape: type[Any]) -> Any:
     try:
         return msgspec.convert(dict(request.query), shape, strict=False)
     except msgspec.ValidationError as error:

@@ -37,9 +37,10 @@ async def api_serving(operations: Operations, settings: Settings) -> AsyncGenera
         app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=SHUTDOWN_S,
         max_line_size=16_384, max_field_size=8190, max_headers=64,
     )  # fmt: skip
+    listening: list[socket.socket] = []
     await runner.setup()
     try:
-        listening = [unix_socket(settings.api_socket)]
+        listening.append(unix_socket(settings.api_socket))
         if settings.api_listen:
             listening.append(tcp_socket(settings.api_listen))
         for sock in listening:
@@ -47,7 +48,10 @@ async def api_serving(operations: Operations, settings: Settings) -> AsyncGenera
         yield
     finally:
         await runner.cleanup()
-        settings.api_socket.unlink(missing_ok=True)
+        for sock in listening:
+            sock.close()
+        if listening:
+            settings.api_socket.unlink(missing_ok=True)
 
 
 def unix_socket(path: Path) -> socket.socket:

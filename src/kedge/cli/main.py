@@ -6,7 +6,6 @@ Verbs are imported only when they are used, so that help and completion start fa
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -113,9 +112,6 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader had enough (kedge events | head)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code if isinstance(code, int) else 0
 
 

@@ -110,9 +110,10 @@ def nodes_argument(*, required: bool = True) -> Callable[[F], F]:
     """The NODESET argument."""
 
     def decorate(command: F) -> F:
+        absent: dict[str, Any] = {} if required else {"default": ""}
         return click.argument(
-            "nodes", metavar="NODESET", required=required, default=None if required else "",
-            shell_complete=complete_nodes,
+            "nodes", metavar="NODESET" if required else "[NODESET]", required=required,
+            shell_complete=complete_nodes, **absent,
         )(command)  # fmt: skip
 
     return decorate

@@ -1,0 +1,186 @@
+"""Every command against a running API: output, exit status, and what reaches the master."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kedge.cli.main import run
+
+READING = [
+    ["status"],
+    ["status", "n[1-2]", "--each"],
+    ["node", "list"],
+    ["node", "show", "n1"],
+    ["node", "show", "n1", "--origin"],
+    ["strangers"],
+    ["plan", "n[1-2]"],
+    ["graph"],
+    ["events"],
+    ["power", "status"],
+    ["power", "off", "n1", "--dry-run"],
+    ["node", "set", "n1", "power.state=off", "--dry-run"],
+    ["image", "list"],
+    ["image", "show", "compute"],
+    ["layer0", "list"],
+    ["version"],
+]
+CHANGING = [
+    ["node", "set", "n1", "power.state=on"],
+    ["node", "unset", "n1", "power.state"],
+    ["node", "hold", "n1", "--reason", "fan"],
+    ["node", "release", "n[1-4]"],
+    ["node", "retry", "n1"],
+    ["power", "on", "n1"],
+    ["power", "off", "n1", "--yes"],
+    ["power", "cycle", "n[1-2]", "--yes"],
+    ["image", "import", "registry:5000/compute:1"],
+    ["layer0", "build"],
+]
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_reading_commands_print_something_and_end_well(
+    served: Any, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert run(words) == 0
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("words", READING + CHANGING, ids=" ".join)
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_programs_get_one_document(
+    served: Any, capsys: pytest.CaptureFixture[str], words: list[str], form: str
+) -> None:
+    assert run([*words, "-o", form]) == 0
+    out = capsys.readouterr().out
+    assert (json.loads(out) if form == "json" else yaml.safe_load(out)) is not None
+
+
+def test_status_folds_alike_nodes_and_sums_up(
+    served: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["status", "--fold"]) == 0
+    out = capsys.readouterr().out
+    assert "n[1-4]" in out and "compute:1" in out and "4 nodes, 4 converged" in out
+
+
+def test_the_master_hears_who_asked_and_what(served: Any) -> None:
+    assert run(["node", "set", "n[3-4],n1", "boot.args=[quiet]", "power.state=on"]) == 0
+    values = {"boot.args": ["quiet"], "power.state": "on"}
+    assert ("set", "n[1,3-4]", values, getpass.getuser()) in served.operations.asked
+
+
+def test_unset_sends_nulls(served: Any) -> None:
+    assert run(["node", "unset", "n1", "power.state"]) == 0
+    assert served.operations.asked[-1][2] == {"power.state": None}
+
+
+def test_an_unknown_node_is_refused_with_what_is_known(
+    served: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["power", "on", "n9"]) == 1
+    told = capsys.readouterr()
+    assert not told.out
+    assert "no such node: n9" in told.err and "next: n[1-4]" in told.err
+
+
+def test_every_error_of_a_site_is_shown(
+    served: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "site.yaml").write_text("bad: 1\n")
+    assert run(["diff", str(site)]) == 1
+    told = capsys.readouterr().err
+    assert "site.yaml:1: unknown key" in told and "site.yaml:2: no address (odd)" in told
+    assert run(["apply", str(site), "-o", "json"]) == 1
+    errors = json.loads(capsys.readouterr().err)["errors"]
+    assert [error["code"] for error in errors] == ["site.unknown_key", "site.bad_value"]
+    assert served.operations.asked == []
+
+
+def test_apply_sends_the_folder_and_shows_the_changes(
+    served: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s" / "files").mkdir(parents=True)
+    (tmp_path / "s" / "site.yaml").write_text("cluster: {name: x}\n")
+    (tmp_path / "s" / "files" / "motd.j2").write_text("hello\n")
+    (tmp_path / "s" / ".git").mkdir()
+    (tmp_path / "s" / ".git" / "config").write_text("x")
+    assert run(["apply", str(tmp_path / "s")]) == 0
+    verb, files, _ = served.operations.asked[0]
+    assert verb == "apply" and set(files) == {"site.yaml", "files/motd.j2"}
+    assert "off -> on" in capsys.readouterr().err
+
+
+def test_secrets_do_not_leave_the_machine_with_a_site(served: Any, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "secrets.yaml").write_text("bmc: {password: hidden}\n")
+    assert run(["apply", str(tmp_path / "s")]) == 1
+    assert served.operations.asked == []
+
+
+def test_wait_ends_when_all_converged(served: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    served.operations.converge_after_s = 1.0
+    assert run(["power", "on", "n[1-4]", "--wait", "--timeout", "20"]) == 0
+    told = capsys.readouterr().err
+    assert "moving boot.load" in told and "n[1-4]: converged" in told
+
+
+def test_wait_that_is_too_long_is_late(served: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    served.operations.converge_after_s = 60.0
+    assert run(["power", "on", "n1", "--wait", "--timeout", "0.7"]) == 3
+    assert "Not in time: n1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("phase", ["blocked", "quarantined", "held"])
+def test_wait_tells_trouble(served: Any, capsys: pytest.CaptureFixture[str], phase: str) -> None:
+    served.operations.phases["n2"] = phase
+    served.operations.why = "the BMC refused the password"
+    assert run(["node", "set", "n[1-4]", "power.state=on", "--wait", "--timeout", "30"]) == 4
+    assert f"n2: {phase}: the BMC refused the password" in capsys.readouterr().err
+
+
+def test_check_and_plan_tell_trouble(served: Any) -> None:
+    assert run(["status", "--check"]) == 0
+    served.operations.phases["n2"] = "blocked"
+    assert run(["status", "--check"]) == 4
+    assert run(["plan", "n1"]) == 0
+    assert run(["plan", "n[1-2]"]) == 4
+
+
+def test_progress_of_an_import_is_shown(served: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["image", "import", "registry:5000/compute:1", "--arch", "aarch64"]) == 0
+    assert "sha256:0000" in capsys.readouterr().err
+    args = {"reference": "registry:5000/compute:1", "arch": "aarch64"}
+    assert served.operations.asked[0][:4] == ("act", "image", "import", args)
+
+
+def test_a_bug_of_the_master_is_an_error_not_a_crash(
+    served: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.operations, "strangers", lambda: 1 / 0)
+    assert run(["strangers"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_completion_offers_nodes_and_variables(
+    served: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_KEDGE_COMPLETE", "bash_complete")
+    for words, expected in (
+        ("kedge power on n1,n", "n1,n4"),
+        ("kedge node set n1 pow", "power.state"),
+        ("kedge no", "node"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        with pytest.raises(SystemExit):
+            run([])
+        assert expected in capsys.readouterr().out
