@@ -66,9 +66,7 @@ class Blobs:
         request.send_response(206 if wanted else 200)
         request.send_header("Content-Length", str(len(content) - begin))
         if wanted:
-            request.send_header(
-                "Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}"
-            )
+            request.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
         request.end_headers()
         end = self.break_after.pop(digest, len(content))
         try:
