@@ -13,6 +13,8 @@ from kedge.site.model import FileTemplate, Origin, Site
 
 LEAST_SERIES = 4
 """So many nodes that have each its own value of a field (an address, a MAC) are shown as one row."""
+MOST_ROWS = 32
+"""Above so many rows of one field, they are shown as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +73,31 @@ def diff(before: Site | None, after: Site) -> list[Change]:
 
 def fold(changes: Iterable[Change]) -> list[Change]:
     """Equal changes of many nodes as one row each, and long series of values as a range."""
-    fields: dict[tuple[str, ...], dict[tuple[str, ...], list[Change]]] = {}
+    fields: dict[tuple[str, ...], dict[tuple[object, ...], list[Change]]] = {}
     for change in changes:
         own = change.name if change.kind != "node" else ""
         alike = fields.setdefault((change.kind, own, change.field, change.change), {})
-        key = (repr(change.before), repr(change.after), change.origin)
+        key = (_comparable(change.before), _comparable(change.after), change.origin)
         alike.setdefault(key, []).append(change)
     return [row for alike in fields.values() for row in _folded(list(alike.values()))]
 
 
+def _comparable(value: Value) -> object:
+    return (type(value), value) if isinstance(value, (str, int)) else repr(value)
+
+
 def _folded(sets: list[list[Change]]) -> Iterator[Change]:
-    """The rows of one field: a series is values that single nodes have each for itself."""
+    """The rows of one field: a series is values that nodes have each for itself, or very many."""
+    if sets[0][0].kind != "node":
+        yield from (rows[0] for rows in sets)
+        return
+    kept = [rows for rows in sets if len(rows) > 1]
     series = [rows[0] for rows in sets if len(rows) == 1]
-    if sets[0][0].kind != "node" or len(series) < LEAST_SERIES:
-        series = []
-    for rows in sets:
-        if len(rows) > 1 or not series:
-            yield _named(rows) if rows[0].kind == "node" else rows[0]
+    if len(kept) > MOST_ROWS:
+        kept, series = [], [change for rows in sets for change in rows]
+    elif len(series) < LEAST_SERIES:
+        kept, series = sets, []
+    yield from map(_named, kept)
     if series:
         origins = {change.origin for change in series}
         yield replace(
@@ -95,7 +105,7 @@ def _folded(sets: list[list[Change]]) -> Iterator[Change]:
             before=_span([change.before for change in series]),
             after=_span([change.after for change in series]),
             origin=origins.pop() if len(origins) == 1 else "",
-            varied=len(series),
+            varied=len(sets) - len(kept),
         )
 
 

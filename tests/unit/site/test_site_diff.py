@@ -118,3 +118,10 @@ def test_values_that_nodes_share_stay_rows_beside_a_series(load_text: LoadText) 
         ("n[7-12]", "image.wanted", "b", 0),
         ("n[1-12]", "macs.provision", "52:54:00:00:00:01 ... 52:54:00:00:00:0c", 12),
     ]
+
+
+def test_very_many_values_of_one_field_are_one_row(load_text: LoadText) -> None:
+    text = SMALL.replace("n[1-4]", "n[1-80]")
+    racks = text.replace('n[1-80]" }', 'n[1-80]", vars: { rack: "{number//2}" } }')
+    (row,) = fold(diff(load_text(text), load_text(racks)))
+    assert (row.name, row.after, row.varied) == ("n[1-80]", "0 ... 40", 41)
