@@ -1,40 +1,103 @@
-"""Why there is no path: the smallest set of requirements that would have to fall, in words.
+"""Why there is no path, and what each step of a path is for, in words.
 
-A relaxed search: every action may be used although one of its requirements does not hold, at a price
-far above any plan's. The cheapest such plan breaks as few requirements as possible, and those it
-breaks are the explanation.
+To explain what blocks a goal, plan again with *wishes*: actions that nobody can carry out, each of
+which makes one variable hold a symbol that no usable action brings about, at a price far above any
+plan's. The cheapest plan then uses as few wishes as possible, so what it wishes for is a smallest
+set of requirements that blocks the goal. Only where requirements block one another in a circle are
+wishes for attainable symbols allowed as well.
 """
 
 from __future__ import annotations
 
+import copy
+from collections import OrderedDict
 from collections.abc import Sequence
 
-from kedge.core.compiled import Action, Compiled
+from kedge.core.compiled import UNKNOWN_VALUE, Action, Compiled
 from kedge.core.planner.cache import Planner
-from kedge.core.planner.task import Goals
+from kedge.core.planner.order import Plan
+from kedge.core.planner.task import FORBIDDEN, Goals, Penalties
+
+WISH = 1_000_000
+KEPT = 1_000
 
 
-def obstacles(compiled: Compiled, planner: Planner, state: Sequence[int], given_up: Goals) -> str:
-    """One sentence per goal that cannot be reached."""
-    del planner
-    words: list[str] = []
-    for variable, goal in given_up:
-        name, symbol = compiled.name(variable), compiled.symbol(variable, goal)
-        writers = [a for a in compiled.actions if (variable, goal) in a.own and a.mutation]
-        if not writers:
-            words.append(f"nothing makes {name}={symbol}")
-            continue
-        lacking = [
-            f"{a.name} requires "
-            + " and ".join(
-                f"{compiled.name(v)}=" + "|".join(sorted(compiled.symbol(v, x) for x in allowed))
-                for v, allowed in a.reads
-                if state[v] not in allowed
-            )
-            for a in writers
-        ]
-        words.append(f"no path to {name}={symbol}: " + "; ".join(lacking))
-    return "; ".join(words) or "no path"
+class Explainer:
+    """Explains with one compiled graph; keeps its answers for nodes in the same place."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self._compiled = compiled
+        self._answers: OrderedDict[tuple[tuple[int, ...], Goals, Penalties], str] = OrderedDict()
+
+    def obstacles(self, state: Sequence[int], given_up: Goals, penalties: Penalties = ()) -> str:
+        """What blocks ``given_up`` from ``state``: one sentence, the smallest set of requirements."""
+        forbidden = tuple(p for p in penalties if p[1] == FORBIDDEN)
+        key = (tuple(state), given_up, forbidden)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answers[key] = self._explain(state, given_up, forbidden)
+            if len(self._answers) > KEPT:
+                self._answers.popitem(last=False)
+        return answer
+
+    def _explain(self, state: Sequence[int], given_up: Goals, forbidden: Penalties) -> str:
+        compiled = self._compiled
+        for everything in (False, True):
+            wishing = _with_wishes(compiled, given_up, forbidden, everything)
+            plan = Planner(wishing).plan(state, given_up, forbidden)
+            wishes = [s for s in plan.steps if s.mutation is None and s.discovery < 0]
+            if not plan.given_up and wishes:
+                reasons = "; ".join(_wished(compiled, plan, wish) for wish in wishes)
+                return f"no way leads to {words(compiled, given_up)}: {reasons}"
+            if not plan.given_up:
+                return (
+                    f"{words(compiled, given_up)} could be reached, but not without losing "
+                    "a goal that holds"
+                )
+        return f"nothing brings about {words(compiled, given_up)}"
+
+
+def _with_wishes(
+    compiled: Compiled, given_up: Goals, forbidden: Penalties, everything: bool
+) -> Compiled:
+    """The graph with wishes: for what no usable action makes, or (``everything``) for all."""
+    barred = {number for number, _ in forbidden}
+    made = {
+        pair
+        for action in compiled.actions
+        if action.mutation is not None and action.number not in barred
+        for pair in action.writes
+    }
+    goals = set(given_up)
+    wishes: list[Action] = []
+    for variable, values in enumerate(compiled.values):
+        for value in range(1, len(values)):
+            pair = (variable, value)
+            if pair not in goals and (everything or pair not in made):
+                writes = tuple(sorted(compiled.close({variable: value}).items()))
+                number = len(compiled.actions) + len(wishes)
+                reads = tuple(compiled.guards[variable])
+                name = f"wish {compiled.name(variable)}"
+                wishes.append(Action(number, name, reads, writes, (pair,), WISH))
+    wishing = copy.copy(compiled)
+    wishing.actions = (*compiled.actions, *wishes)
+    return wishing
+
+
+def _wished(compiled: Compiled, plan: Plan, wish: Action) -> str:
+    pair = wish.own[0]
+    later = plan.steps[plan.steps.index(wish) + 1 :]
+    wanting = [s.name for s in later if any(v == pair[0] and pair[1] in ok for v, ok in s.reads)]
+    wanted = words(compiled, (pair,))
+    needs = f"{wanting[0]} requires {wanted}" if wanting else f"{wanted} is required"
+    return f"{needs}, and nothing here can bring that about"
+
+
+def words(compiled: Compiled, assignment: Goals) -> str:
+    """``a=b and c=d``."""
+    return " and ".join(
+        f"{compiled.name(v)}={compiled.symbol(v, x)}" for v, x in assignment if x != UNKNOWN_VALUE
+    )
 
 
 def reasons(compiled: Compiled, steps: Sequence[Action], goals: Goals) -> tuple[str, ...]:
@@ -46,16 +109,12 @@ def reasons(compiled: Compiled, steps: Sequence[Action], goals: Goals) -> tuple[
         for variable, value in step.writes:
             for later in steps[place + 1 :]:
                 if any(v == variable and value in allowed for v, allowed in later.reads):
-                    serves.append(f"{later.name} needs {_is(compiled, variable, value)}")
+                    serves.append(f"{later.name} needs {words(compiled, ((variable, value),))}")
                     break
                 if any(v == variable for v, _ in later.writes):
                     break
             else:
                 if wanted.get(variable) == value:
-                    serves.append(f"{_is(compiled, variable, value)} is configured")
+                    serves.append(f"{words(compiled, ((variable, value),))} is configured")
         found.append("; ".join(dict.fromkeys(serves)) or "leads on")
     return tuple(found)
-
-
-def _is(compiled: Compiled, variable: int, value: int) -> str:
-    return f"{compiled.name(variable)}={compiled.symbol(variable, value)}"

@@ -13,6 +13,7 @@ from kedge.core.engine.record import Record
 from kedge.core.engine.settings import Settings
 from kedge.core.engine.timers import Timers
 from kedge.core.events import Effect, Noted
+from kedge.core.explain import Explainer
 from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
 
@@ -29,6 +30,7 @@ class Common:
     settings: Settings
     chance: Chance
     breaker: Breaker
+    explainer: Explainer
     restart: int
     timers: Timers = field(default_factory=Timers)
     budgets: Budgets = field(default_factory=Budgets)

@@ -35,6 +35,7 @@ def decide(common: Common, record: Record) -> None:
             )
         return
     for _ in range(ROUNDS):
+        _fulfil(common, record)
         goals = goals_now(common, record)
         episode = record.episode
         met = all(record.state[v] == value for v, value in goals)
@@ -65,15 +66,20 @@ def _converge(common: Common, record: Record) -> None:
 
 
 def goals_now(common: Common, record: Record) -> Goals:
-    """The goals of the oldest request that is not yet fulfilled, over the configured ones."""
+    """The goals of the oldest request over the configured ones, or just those."""
+    if not record.requests:
+        return record.goals
+    merged = {**common.compiled.named(record.goals), **record.requests[0].goals}
+    return common.compiled.assignment(common.graph.meaningful(merged))
+
+
+def _fulfil(common: Common, record: Record) -> None:
+    """End the requests that are fulfilled, oldest first."""
     while record.requests:
-        request = record.requests[0]
-        wanted = common.compiled.assignment(request.goals)
+        wanted = common.compiled.assignment(record.requests[0].goals)
         if any(record.state[v] != value for v, value in wanted):
-            merged = {**common.compiled.named(record.goals), **request.goals}
-            return common.compiled.assignment(common.graph.meaningful(merged))
+            return
         _end_request(common, record, "")
-    return record.goals
 
 
 def _end_request(common: Common, record: Record, reason: str) -> None:

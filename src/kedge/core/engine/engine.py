@@ -35,6 +35,7 @@ from kedge.core.events import (
     Retried,
     StepFailed,
 )
+from kedge.core.explain import Explainer
 from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
 from kedge.core.planner.task import Goals
@@ -56,7 +57,14 @@ class Engine:
         self.graph = graph
         self.planner = Planner(graph.compiled)
         self._common = Common(
-            graph, graph.compiled, self.planner, chosen, Chance(seed), Breaker(chosen), restart
+            graph,
+            graph.compiled,
+            self.planner,
+            chosen,
+            Chance(seed),
+            Breaker(chosen),
+            Explainer(graph.compiled),
+            restart,
         )
         self._saved: dict[str, keeping.Saved] = {}
 

@@ -6,7 +6,6 @@ from kedge.core.condition import Phase
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import end_episode, quarantine
 from kedge.core.engine.record import Episode, Failures, Record
-from kedge.core.explain import obstacles
 from kedge.core.planner.order import Plan
 
 
@@ -58,7 +57,7 @@ def blocked(common: Common, record: Record, episode: Episode, plan: Plan) -> Non
         hints = [f.next_step for _, f in forbidden if f.next_step]
         quarantine(common, record, words, hints[0] if hints else "")
         return
-    why = obstacles(common.compiled, common.planner, record.state, plan.given_up)
+    why = common.explainer.obstacles(record.state, plan.given_up)
     end_episode(common, record)
     settle(common, record, "blocked", why, f"kedge plan {record.name}")
 

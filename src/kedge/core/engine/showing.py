@@ -9,7 +9,7 @@ from kedge.core.engine.common import Common
 from kedge.core.engine.deciding import goals_now
 from kedge.core.engine.failing import penalties
 from kedge.core.engine.record import Record
-from kedge.core.explain import obstacles, reasons
+from kedge.core.explain import reasons
 from kedge.core.planner.order import Plan
 
 
@@ -96,10 +96,11 @@ def explain(common: Common, record: Record) -> Explanation:
     """Plan from the present view and say why; changes nothing."""
     episode = record.episode
     goals = goals_now(common, record)
+    penalised = penalties(episode) if episode else ()
     if episode is not None and episode.plan is not None:
         plan, done = episode.plan, episode.done
     else:
-        plan = common.planner.plan(record.state, goals, penalties(episode) if episode else ())
+        plan = common.planner.plan(record.state, goals, penalised)
         done = 0
     left = [step for place, step in enumerate(plan.steps) if not done >> place & 1]
     return Explanation(
@@ -109,8 +110,6 @@ def explain(common: Common, record: Record) -> Explanation:
         plan.cost,
         plan.proven,
         tuple(common.compiled.named(plan.given_up)),
-        obstacles(common.compiled, common.planner, record.state, plan.given_up)
-        if plan.given_up
-        else "",
+        common.explainer.obstacles(record.state, plan.given_up, penalised) if plan.given_up else "",
         episode.waits if episode else "",
     )
