@@ -62,7 +62,10 @@ class Left(NamedTuple):
 
 
 class ConfiguredAcked(NamedTuple):
-    """A node holds the configured record at this version (compare ``Parent.configured_version``)."""
+    """A node holds the configured record at this version (compare ``Parent.configured_version``).
+
+    Told once per version and session, so again after a restart or a renewal of keys.
+    """
 
     node: str
     version: int

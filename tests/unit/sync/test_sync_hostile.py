@@ -63,6 +63,8 @@ def test_everything_replayed_to_everybody_changes_nothing():
         for target in ("head", "n1"):
             made = poke(world, target, datagram, source)
             assert all(isinstance(event, Refused) for event in made)
+            said = world.ends[target].datagrams_to_send(world.clock(target))
+            assert all(answer[2] in (Kind.REFUSAL, Kind.UNKNOWN_KEY) for answer, _ in said)
     world.run(1.0)
     assert state(world) == before
 

@@ -405,3 +405,22 @@ def test_bad_arguments_are_said():
     ):
         with pytest.raises(KedgeError):
             call()
+
+
+def test_what_the_session_before_says_of_holdings_does_not_count():
+    world = World()
+    parent = world.parent()
+    parent.admit("n1", E1, TOKEN, 100.0)
+    parent.set_configured("n1", {"node": b"{}"})
+    child = world.child("n1", renew_s=10.0)
+    world.run(2.0)
+    before = child._current[0]
+    while child._current[0] is before:
+        world.run(0.1)
+    frame = pb.Frame()
+    frame.held.add(version=0)
+    count = len(world.seen)
+    parent.receive_datagram(before.seal(frame.SerializeToString()), "n1", world.clock("head"))
+    world.run(1.0)
+    assert not [d for source, _, d in world.seen[count:] if source == "head" and len(d) > 60]
+    assert set(world.took("head", ConfiguredAcked)) == {("n1", 1)}  # once per session
