@@ -48,7 +48,9 @@ def installed_modules() -> list[Module]:
 
 
 def prepare_state_dir(settings: Settings) -> None:
-    """Make the state directory, open to its owner only."""
+    """Make the state directory: others may pass through (the servers that Kedge starts under users
+    of their own), not look into it. What is secret in it has a mode of its own."""
+    os.umask(0o022)
     for path in (settings.state_dir, settings.state_dir / "blobs" / "sha256"):
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o711)
@@ -57,7 +59,6 @@ def prepare_state_dir(settings: Settings) -> None:
                 "state.directory", "cannot make the state directory", where=str(path),
                 why=str(error), next_step="kedge init, or set state_dir in the configuration",
             ) from error  # fmt: skip
-    os.umask(0o077)
 
 
 @asynccontextmanager
