@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedge.cli.output import console, say
 from kedge.cli.session import ask
+from kedge.cli.visible import visible
 
 if TYPE_CHECKING:
     from kedge.client.client import Client
@@ -42,11 +43,11 @@ async def _show_progress(client: Client, topic: str) -> None:
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task("begun", total=1.0)
         async for message in client.watch(topic):
             share = message.content.get("share")
             completed = float(share) if isinstance(share, int | float) else None
-            what = str(message.content.get("what", ""))
+            what = visible(str(message.content.get("what", "")))
             progress.update(task, completed=completed, description=what or None)

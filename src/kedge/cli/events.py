@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedge.cli.output import console, plain, show
+from kedge.cli.output import console, plain, show, write
 from kedge.cli.session import ask, nodes_argument, output_option
 
 if TYPE_CHECKING:
@@ -69,4 +69,4 @@ def _write(row: Event, output: str) -> None:
     else:
         from kedge.cli.render import event_line
 
-        console().print(event_line(row), soft_wrap=True)
+        write(console(), [event_line(row)])

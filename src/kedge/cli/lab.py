@@ -16,6 +16,7 @@ import click
 from kedge.lab.faults import KINDS
 from kedge.lib.errors import KedgeError
 
+FOLLOW_S = 0.2
 DEFAULT_FILE = Path("examples/01-lab/lab.yaml")
 
 
@@ -148,29 +149,38 @@ def _row(machine: dict[str, Any]) -> tuple[str, ...]:
 @group.command()
 @click.argument("node", shell_complete=_node_names)
 @click.option("-f", "--follow", is_flag=True, help="Go on as the machine writes more.")
+@click.option("--raw", is_flag=True, help="Every byte, with what may command a terminal.")
 @_lab_option
 @_reported
-def console(node: str, follow: bool, name: str | None) -> None:
-    """Print what NODE wrote to its serial console."""
+def console(node: str, follow: bool, raw: bool, name: str | None) -> None:
+    """Print what NODE wrote to its serial console, as plain text."""
+    from kedge.lab.console import Plain
     from kedge.lab.lab import Lab
 
     path = Lab.running(name).console_path(node)
+    plain = Plain()
     position = 0
     try:
         while True:
-            if path.exists():
-                if path.stat().st_size < position:
-                    position = 0
-                with path.open("rb") as file:
-                    file.seek(position)
-                    sys.stdout.buffer.write(file.read())
-                    position = file.tell()
-                sys.stdout.flush()
+            piece, position = _read_from(path, position)
+            click.echo(piece if raw else plain.feed(piece, last=not follow), nl=False)
             if not follow:
                 return
-            time.sleep(0.2)
+            time.sleep(FOLLOW_S)
     except KeyboardInterrupt:
         return
+
+
+def _read_from(path: Path, position: int) -> tuple[bytes, int]:
+    """What was written since ``position``, and the new position; a new file begins at 0."""
+    if not path.exists():
+        return b"", 0
+    if path.stat().st_size < position:
+        position = 0
+    with path.open("rb") as file:
+        file.seek(position)
+        piece = file.read()
+        return piece, file.tell()
 
 
 @group.command(context_settings={"ignore_unknown_options": True})

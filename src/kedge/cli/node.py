@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedge.cli.output import confirmed, say, show
+from kedge.cli.output import confirmed, console, say, show, write
 from kedge.cli.session import (
     ask,
     complete_nodes,
@@ -82,7 +82,6 @@ def _change(
     output: str,
 ) -> None:
     async def change(client: Client) -> tuple[dict[str, Any], int]:
-        from kedge.cli.output import console
         from kedge.cli.render import diff_lines
         from kedge.cli.waiting import wait_converged
 
@@ -90,8 +89,7 @@ def _change(
         if dry_run:
             return preview, 0
         if output == "table":
-            for line in diff_lines(preview["changes"]):
-                console(err=True).print(line)
+            write(console(err=True), diff_lines(preview["changes"]))
         if preview["changes"]:
             confirmed(f"This changes what {preview['nodes']} should be.", yes=yes)
         answer = await client.set_values(nodes, values)

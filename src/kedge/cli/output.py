@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kedge.cli.visible import Visible, visible
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -40,14 +42,20 @@ def show(value: object, output: str, table: Callable[[], Iterable[RenderableType
 
         click.echo(yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True), nl=False)
     else:
-        screen = console()
-        for part in table():
-            screen.print(part)
+        write(console(), table())
+
+
+def write(screen: Console, parts: Iterable[RenderableType]) -> None:
+    """Print tables and lines; lines are broken by the terminal only."""
+    from rich.text import Text
+
+    for part in parts:
+        screen.print(Visible(part), soft_wrap=isinstance(part, str | Text), markup=False)
 
 
 def say(text: str) -> None:
     """Tell a person what was done, where it does not disturb a program's input."""
-    click.echo(text, err=True)
+    click.echo(visible(text), err=True)
 
 
 def confirmed(summary: str, *, yes: bool) -> None:

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kedge.cli.visible import visible
 from kedge.client.answers import Event, NodeStatus
 from kedge.lib.nodeset import fold
 
@@ -24,15 +25,6 @@ COLOURS = {
     "quarantined": "bold red",
 }
 DIFF = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
-
-
-def visible(text: str) -> str:
-    """``text`` without what would command a terminal: nodes and BMCs may say anything."""
-    return text if text.isprintable() else "".join(map(_letter, text))
-
-
-def _letter(letter: str) -> str:
-    return letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
 
 
 class PlainTable(Table):
@@ -186,7 +178,7 @@ def plan_lines(row: Mapping[str, Any]) -> list[Text]:
             line.append(f"\n     because {reasons[place]}", style="dim")
         lines.append(line)
     if row.get("waits"):
-        lines.append(Text(f"  waits for {row['waits']}", style="yellow"))
+        lines.append(Text(f"  waits {row['waits']}", style="yellow"))
     if row.get("blocked_by"):
         lines.append(Text(f"  blocked: {row['blocked_by']}", style="red"))
     return lines

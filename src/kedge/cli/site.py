@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedge.cli.folder import read_folder
-from kedge.cli.output import confirmed, console, say, show
+from kedge.cli.output import confirmed, console, say, show, write
 from kedge.cli.session import ask, output_option, wait_options, yes_option
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def apply(folder: Path, yes: bool, wait: bool, timeout_s: float, output: str) ->
         revision = (await client.about()).revision
         rows = await client.diff(files)
         if output == "table":
-            for line in _drawn(rows):
-                console(err=True).print(line)
+            write(console(err=True), _drawn(rows))
         if rows:
             confirmed("These changes become the site.", yes=yes)
         rows = await client.apply(files, revision)

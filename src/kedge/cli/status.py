@@ -11,6 +11,7 @@ import click
 from kedge.cli.output import console, show
 from kedge.cli.session import ask, nodes_argument, output_option
 from kedge.cli.trouble import TROUBLE
+from kedge.cli.visible import Visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -78,13 +79,13 @@ async def _watch(client: Client, nodes: str, each: bool | None, output: str) -> 
 
         async def tick() -> None:
             while True:
-                live.update(Group(*_drawn(about, last, each)), refresh=True)
+                live.update(Visible(Group(*_drawn(about, last, each))), refresh=True)
                 await asyncio.sleep(1.0 if screen.is_terminal else 10.0)
 
         ticking = asyncio.create_task(tick())
         try:
             async for last in looks(client, nodes):
                 about = await client.about()
-                live.update(Group(*_drawn(about, last, each)), refresh=True)
+                live.update(Visible(Group(*_drawn(about, last, each))), refresh=True)
         finally:
             ticking.cancel()

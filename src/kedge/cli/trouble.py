@@ -6,6 +6,7 @@ import json
 
 import click
 
+from kedge.cli.visible import visible
 from kedge.lib.errors import KedgeError, KedgeErrors
 
 DONE = 0
@@ -32,9 +33,9 @@ def report(error: KedgeError, arguments: list[str]) -> None:
     for one in errors:
         where = f"{one.where}: " if one.where else ""
         why = f" ({one.why})" if one.why else ""
-        click.echo(f"{click.style('kedge:', fg='red')} {where}{one.what}{why}", err=True)
+        click.echo(click.style("kedge: ", fg="red") + visible(f"{where}{one.what}{why}"), err=True)
         if one.next_step:
-            click.echo(f"  next: {one.next_step}", err=True)
+            click.echo(visible(f"  next: {one.next_step}"), err=True)
 
 
 def wants_json(arguments: list[str]) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kedge.cli.output import console, say
 from kedge.cli.trouble import DONE, LATE, TROUBLE
+from kedge.cli.visible import Visible
 from kedge.client.answers import SETTLED, NodeStatus
 from kedge.lib.nodeset import fold
 
@@ -70,7 +71,7 @@ def _drawn(rows: Sequence[NodeStatus]) -> RenderableType:
     from kedge.cli.render import status_table, summary_line
 
     moving = [row for row in rows if row.phase != "converged"]
-    return Group(status_table(moving or rows, time.time()), summary_line(rows))
+    return Visible(Group(status_table(moving or rows, time.time()), summary_line(rows)))
 
 
 def _line_teller() -> Callable[[Sequence[NodeStatus]], None]:

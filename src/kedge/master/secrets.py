@@ -38,7 +38,7 @@ class Secrets:
                 "secret.missing",
                 f"there is no secret named {name!r}",
                 where=str(self._path),
-                next_step=f"Set it with: kedge secret set {name} username=...",
+                next_step=f"Set it with: kedge secret set {name}",
             )
         return self._secrets[name]
 

@@ -29,8 +29,7 @@ def all_findings(options: Shared, interface: str = "") -> list[Finding]:
 def _findings(options: Shared, settings: Settings, interface: str) -> Iterator[Finding]:
     from kedge.cli.checks import files, machine, network, programs, running
 
-    serving = running.check_socket(options)
-    up = serving.verdict == GOOD
+    serving, up = running.check_socket(options)
     yield good("configuration", f"state directory {settings.state_dir}")
     yield serving
     yield from programs.check_programs(settings)

@@ -48,9 +48,8 @@ def check_permissions() -> Iterator[Finding]:
         yield good("permission", f"user id {os.geteuid()} has {names}")
 
 
-def check_clock(read: object = None) -> Finding:
+def check_clock() -> Finding:
     """Whether the kernel's clock is kept by NTP (adjtimex(2)); certificates and tokens need it."""
-    del read
     if datetime.datetime.now(datetime.UTC).year < 2025:
         return bad("clock", "the clock is years behind", "Set it: timedatectl set-time ...")
     timex = _Timex()

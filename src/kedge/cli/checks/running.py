@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5.0
 
 
-def check_socket(options: Shared) -> Finding:
-    """Ask the master for its own state."""
+def check_socket(options: Shared) -> tuple[Finding, bool]:
+    """Ask the master for its own state; also whether it answered."""
     try:
         about = asyncio.run(_about(options))
     except KedgeError as error:
         if error.code in ("api.unreachable", "client.token"):
-            return note("kedge serve", str(error.what), error.next_step)
-        return bad("kedge serve", error.what, error.next_step or "journalctl -u kedge -e")
+            return note("kedge serve", str(error.what), error.next_step), False
+        return bad("kedge serve", error.what, error.next_step or "journalctl -u kedge -e"), False
     if about.degraded:
         name, why = next(iter(about.degraded.items()))
-        return bad("kedge serve", f"runs, but {name} fails: {why}", "journalctl -u kedge -e")
-    return good("kedge serve", f"version {about.version} answers, {about.nodes} nodes")
+        found = bad("kedge serve", f"runs, but {name} fails: {why}", "journalctl -u kedge -e")
+        return found, True
+    return good("kedge serve", f"version {about.version} answers, {about.nodes} nodes"), True
 
 
 async def _about(options: Shared) -> About:
