@@ -102,6 +102,7 @@ class Classes:
         self.draft = draft
         self.variables = variables
         self.problems = problems
+        self._whole = not problems
         self._bases: dict[tuple[str, tuple[str, ...]], _Merged] = {}
         self._checked: dict[tuple[int, ...], Value] = {}
 
@@ -214,7 +215,10 @@ class Classes:
             return self.variables[name].kind.check(whole)
         except ValueProblem as problem:
             path = (name, *problem.key.split(".")) if problem.key else (name,)
-            leaf = leaves.get(path) or list(leaves.values())[-1]
+            leaf = leaves.get(path)
+            if leaf is None and not self._whole:
+                return None  # what is missing may be what was refused
+            leaf = leaf or list(leaves.values())[-1]
             if not node:
                 refuse_value(self.problems, leaf.place, name, problem)
             else:

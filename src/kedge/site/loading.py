@@ -62,6 +62,7 @@ def _site(draft: Draft, resolved: Resolved) -> Site:
 
 def _try_files(site: Site, problems: Problems) -> None:
     """Render each set of host files for one node that has it: a typo is refused before it is applied."""
+    told: set[tuple[str, str]] = set()
     tried: set[tuple[str, tuple[str, ...], int]] = set()
     for name, files in site.files.items():
         node = site.nodes[name]
@@ -73,5 +74,8 @@ def _try_files(site: Site, problems: Problems) -> None:
             render_files(site, name)
         except KedgeErrors as errors:
             for error in errors.errors:
+                if (error.where, error.why) in told:
+                    continue
+                told.add((error.where, error.why))
                 file, _, line = error.where.rpartition(":")
                 problems.add(error, Place(file, int(line) if line.isdecimal() else 0))

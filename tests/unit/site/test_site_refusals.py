@@ -249,6 +249,24 @@ def test_files_that_are_no_yaml_are_reported_before_what_they_may_hold(refused: 
     assert "begins in line 1" in errors[1].why
 
 
+def test_what_follows_from_an_error_is_not_told(refused: Refused) -> None:
+    text = HEAD + "profiles:\n  a: { extends: b, power.bmc: { credentials: bmc } }\n"
+    text += "  b: { extends: a, power.bmc: { protocol: ipmi } }\n"
+    text += (
+        GROUP.replace("' }", "', profiles: [b], power.bmc.address: '10.78.0.{number}' }") + NODES
+    )
+    (error,) = refused(text)
+    assert error.code == "site.profile_cycle"
+
+
+def test_a_template_that_many_classes_use_is_told_once(refused: Refused) -> None:
+    text = SMALL.replace(
+        'nodes: { "n[1-4]"', 'nodes: { n2: { files: { /b: { text: x } } }, "n[1-4]"'
+    )
+    (error,) = refused(text + "files: { /etc/motd: motd.j2 }", {"motd.j2": "{{ nothing }}"})
+    assert error.where == "motd.j2:1"
+
+
 def test_one_key_in_two_files_names_both(refused: Refused) -> None:
     (error,) = refused(SMALL, {"z.yaml": "groups: {}"})
     assert (error.code, error.where) == ("site.duplicate_key", "z.yaml:1")
