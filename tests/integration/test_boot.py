@@ -283,18 +283,18 @@ async def test_a_solicitation_is_answered_at_once(io: FakeIo) -> None:
         index = socket.if_nametoindex("c0")
         wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
         wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
         solicitation = struct.pack("!BBHI", 133, 0, 0, 0)
         answer = b""
         async with asyncio.timeout(10):
             while answer[:1] != bytes([134]):
+                await asyncio.sleep(0.05)
                 try:
                     await loop.sock_sendto(wire, solicitation, ("ff02::2", 0, 0, index))
                     async with asyncio.timeout(0.3):
                         answer = await loop.sock_recv(wire, 1500)
-                except TimeoutError:
-                    continue
-                except OSError:  # addresses of a new link are being checked for two seconds
-                    await asyncio.sleep(0.1)
+                except (TimeoutError, OSError):
+                    continue  # addresses of a new link are being checked for two seconds
     lifetime = struct.unpack("!H", answer[6:8])[0]
     assert lifetime == 0 and not io.failures
 

@@ -85,7 +85,13 @@ class IpmiDriver:
 
     def _control(self, what: str, request: int) -> None:
         def ask(session: Session) -> None:
-            session.command(CHASSIS, CHASSIS_CONTROL, request)
+            try:
+                session.command(CHASSIS, CHASSIS_CONTROL, request)
+            except Declined as error:
+                wanted = 1 if request == POWER_UP else 0
+                status = session.command(CHASSIS, CHASSIS_STATUS)
+                if error.code != NOT_IN_THIS_STATE or status[0] & 1 != wanted:
+                    raise
 
         self._in_session(what, ask)
 

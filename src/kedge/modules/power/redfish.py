@@ -40,6 +40,12 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S = 4.0
 READ_TIMEOUT_S = 10
 TOO_MANY_REQUESTS, UNAVAILABLE, CONFLICT = 429, 503, 409
+ON, OFF = sushy.PowerState.ON, sushy.PowerState.OFF
+NONSENSE = (
+    requests.RequestException, OSError, LookupError, TypeError, ValueError, AttributeError,
+    RecursionError,
+)  # fmt: skip
+"""What sushy raises over an answer that is not Redfish."""
 HAS_POWER: Mapping[Any, PowerState] = {
     sushy.PowerState.ON: "on",
     sushy.PowerState.POWERING_OFF: "on",
@@ -73,20 +79,27 @@ class _Client:
         root = sushy.Sushy(url, auth=self._auth, connector=connector)
         try:
             self.system = _find(root, bmc)
+        except problems.ConnectionError:
+            self.abandon()
+            raise
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """End the BMC's session; what cannot be ended runs out there by itself."""
+        """End the BMC's session (it has few); what cannot be ended runs out there by itself."""
         try:
             self._auth.close()
         except (problems.SushyError, requests.RequestException):
             pass
         finally:
-            if isinstance(self._auth, SessionAuth):
-                self._auth.reset_session_attrs()  # else sushy's finaliser would speak to the BMC
-            self._connector.close()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Forget the session without a word to a BMC that does not answer, or does not know us."""
+        if isinstance(self._auth, SessionAuth):
+            self._auth.reset_session_attrs()  # else sushy's finaliser would speak to the BMC
+        self._connector.close()
 
 
 def _find(root: sushy.Sushy, bmc: Bmc) -> System:
@@ -122,15 +135,15 @@ class RedfishDriver:
 
     def on(self) -> None:
         """``On``, or ``ForceOn`` where that is all there is."""
-        self._reset("switch on", sushy.ResetType.ON, sushy.ResetType.FORCE_ON)
+        self._reset("switch on", ON, sushy.ResetType.ON, sushy.ResetType.FORCE_ON)
 
     def off(self) -> None:
         """``ForceOff``."""
-        self._reset("switch off", sushy.ResetType.FORCE_OFF)
+        self._reset("switch off", OFF, sushy.ResetType.FORCE_OFF)
 
     def shut_down(self) -> None:
         """``GracefulShutdown``."""
-        self._reset("shut down", sushy.ResetType.GRACEFUL_SHUTDOWN)
+        self._reset("shut down", OFF, sushy.ResetType.GRACEFUL_SHUTDOWN)
 
     def boot_from_network_once(self) -> None:
         """Boot source override ``Pxe`` or ``UefiHttp``, once."""
@@ -154,8 +167,19 @@ class RedfishDriver:
         if client is not None:
             client.close()
 
-    def _reset(self, what: str, *wanted: sushy.ResetType) -> None:
+    def _drop(self, error: problems.SushyError) -> None:
+        """Keep the session where the BMC only declined; each new one takes one of its few."""
+        if isinstance(error, problems.ConnectionError | problems.AccessError):
+            client, self._client = self._client, None
+            if client is not None:
+                client.abandon()
+        elif not isinstance(error, problems.ServerSideError):
+            self.close()
+
+    def _reset(self, what: str, end: sushy.PowerState, *wanted: sushy.ResetType) -> None:
         def ask(system: System) -> None:
+            if system.power_state == end:
+                return  # some services answer that with an error
             allowed = system.get_allowed_reset_system_values()
             chosen = next((reset for reset in wanted if reset in allowed), None)
             if chosen is None:
@@ -177,9 +201,9 @@ class RedfishDriver:
         except KedgeError:
             raise
         except problems.SushyError as error:
-            self.close()
+            self._drop(error)
             raise _explain(bmc, what, error) from error
-        except (requests.RequestException, OSError, LookupError, TypeError, ValueError) as error:
+        except NONSENSE as error:
             self.close()
             raise failed(bmc, what, "its answer makes no sense") from error
 
