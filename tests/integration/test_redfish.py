@@ -256,7 +256,7 @@ async def test_a_bmc_without_graceful_shutdown_says_so(io: FakeIo, pem: Path) ->
         "target": "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset",
         "ResetType@Redfish.AllowableValues": ["ForceOn", "ForceOff"],
     }
-    system = {**SYSTEM, "Actions": {"#ComputerSystem.Reset": reset}}
+    system: dict[str, Any] = {**SYSTEM, "Actions": {"#ComputerSystem.Reset": reset}}
     answers = {
         "/redfish/v1/": ROOT,
         "/redfish/v1/Systems": SYSTEMS,
@@ -276,7 +276,10 @@ async def test_a_bmc_without_graceful_shutdown_says_so(io: FakeIo, pem: Path) ->
     node = io.fake_nodes["n1"]
     async with serving(answer, pem):
         assert (await failure(power.shut_down(node, io))).code == "power.unsupported"
+        system["PowerState"] = "Off"
         await power.switch_on(node, io)
+        await power.switch_off(node, io)  # it is off: nothing is sent
+        system["PowerState"] = "On"
         await power.switch_off(node, io)
     assert sent == [{"ResetType": "ForceOn"}, {"ResetType": "ForceOff"}]
     assert [event.subject for event in io.events] == ["power.switch_on"]

@@ -178,7 +178,8 @@ class RedfishDriver:
 
     def _reset(self, what: str, end: sushy.PowerState, *wanted: sushy.ResetType) -> None:
         def ask(system: System) -> None:
-            if system.power_state == end:
+            state: Any = system.power_state
+            if state == end:
                 return  # some services answer that with an error
             allowed = system.get_allowed_reset_system_values()
             chosen = next((reset for reset in wanted if reset in allowed), None)
