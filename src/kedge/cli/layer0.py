@@ -20,17 +20,48 @@ def layer0() -> None:
 
 @layer0.command()
 @click.option("--arch", type=click.Choice(ARCHES), multiple=True, help="May be repeated.")
+@click.option(
+    "--here",
+    is_flag=True,
+    help="Build in this process, with this shell's network, into the head's state directory.",
+)
+@click.option("--mirror", metavar="URL", help="A Debian mirror; this machine's own, if not given.")
 @output_option
-def build(arch: tuple[str, ...], output: str) -> None:
-    """Build layer0 from Debian packages, for x86_64 unless --arch says otherwise."""
+def build(arch: tuple[str, ...], here: bool, mirror: str | None, output: str) -> None:
+    """Build layer0 from Debian packages, for x86_64 unless --arch says otherwise.
+
+    Kedge builds it, unless --here is given: for a head that reaches no Debian mirror itself, or
+    does not run yet.
+    """
     records: list[Any] = []
     for one in arch or ARCHES[:1]:
-        record = act("boot", "layer0-build", {"arch": one}, topic="layer0")
+        if here:
+            record = build_here(one, mirror)
+        else:
+            record = act("boot", "layer0-build", {"arch": one, "mirror": mirror}, topic="layer0")
         records.append(record)
         if output == "table":
             say(f"layer0 for {one} is {record['digest']}")
     if output != "table":
         show(records, output, lambda: ())
+
+
+def build_here(arch: str, mirror: str | None) -> dict[str, Any]:
+    """Build layer0 in this process; its record."""
+    from dataclasses import asdict
+
+    from kedge.cli.session import shared
+    from kedge.master.serve import prepare_state_dir
+    from kedge.master.settings import read_settings
+    from kedge.modules.boot.layer0 import build
+
+    settings = read_settings(shared().config)
+    prepare_state_dir(settings)
+
+    def tell(what: str, share: float) -> None:
+        click.echo(f"{arch}: {what} ({share:.0%})", err=True)
+
+    return asdict(build(arch, settings.state_dir, tell, mirror=mirror))
 
 
 @layer0.command("list")

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from kedge.cli.session import shared
 from kedge.lib.errors import KedgeError
 
 if TYPE_CHECKING:
+    from kedge.core.module import Module
     from kedge.master.settings import Settings
 
 LOCK_FILE = "lock"
@@ -34,6 +35,11 @@ def serve(verbose: bool) -> None:
     The log goes to stderr, one line for each message. SIGTERM and Ctrl-C end it in order; running
     nodes keep running.
     """
+    run_master(verbose=verbose)
+
+
+def run_master(*, verbose: bool, modules: Sequence[Module] | None = None) -> None:
+    """Run the master until it is stopped, with ``modules`` in the place of the installed ones."""
     from kedge.master.serve import prepare_state_dir
     from kedge.master.settings import read_settings
 
@@ -41,10 +47,10 @@ def serve(verbose: bool) -> None:
     settings = read_settings(shared().config)
     prepare_state_dir(settings)
     with only_one(settings.state_dir):
-        asyncio.run(_serve(settings))
+        asyncio.run(_serve(settings, modules))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, modules: Sequence[Module] | None) -> None:
     from kedge import __version__
     from kedge.api.server import api_serving
     from kedge.master.serve import serving
@@ -53,7 +59,7 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with serving(settings) as operations, api_serving(operations, settings):
+    async with serving(settings, modules) as operations, api_serving(operations, settings):
         log.info(
             "kedge %s serves %s, API at %s", __version__, settings.state_dir, settings.api_socket
         )

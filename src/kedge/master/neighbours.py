@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from kedge.master.head import Head
 from kedge.master.permits import Permits
 from kedge.master.reports import BY, take_in
@@ -17,12 +19,17 @@ from kedge.sync.events import (
 )
 
 
+FAREWELL_LASTS_S = 180.0
+"""How long what an agent told stays good after it said good-bye: it hands over, or goes down."""
+
+
 class Neighbours:
     """Hears the link's events, in order."""
 
     def __init__(self, head: Head, permits: Permits) -> None:
         self._head = head
         self._permits = permits
+        self._farewells: dict[str, asyncio.TimerHandle] = {}
 
     def told(self, event: ParentEvent) -> None:
         """Apply one event of the link."""
@@ -42,6 +49,10 @@ class Neighbours:
                 head.forget_reports(event.node, BY, why=why)
             case Left():
                 self._attached(event.node, False)
+                loop = asyncio.get_running_loop()
+                self._farewells[event.node] = loop.call_later(
+                    FAREWELL_LASTS_S, self._gone, event.node
+                )
             case Refused():
                 known = event.node if event.node in head.nodes else ""
                 address = event.address[0]
@@ -50,6 +61,14 @@ class Neighbours:
                 pass
 
     def _attached(self, name: str, attached: bool) -> None:
+        farewell = self._farewells.pop(name, None)
+        if farewell is not None:
+            farewell.cancel()
         node = self._head.nodes.get(name)
         if node is not None:
             node.attached = attached
+
+    def _gone(self, name: str) -> None:
+        del self._farewells[name]
+        why = f"the agent said good-bye {FAREWELL_LASTS_S:.0f} s ago and did not come back"
+        self._head.forget_reports(name, BY, why=why)

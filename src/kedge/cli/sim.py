@@ -1,0 +1,34 @@
+"""``kedge sim``: Kedge on machines that are not there, to try a site or the commands."""
+
+from __future__ import annotations
+
+import click
+
+from kedge.cli.serve import run_master
+
+
+@click.group()
+def sim() -> None:
+    """Run Kedge on simulated machines, to try a site or the commands."""
+
+
+@sim.command()
+@click.option(
+    "--pace",
+    type=click.FloatRange(0.001, 10.0),
+    default=0.2,
+    show_default=True,
+    help="How long a step takes, as a share of its declared time.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Reproduces what is by chance.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
+def serve(pace: float, seed: int, verbose: bool) -> None:
+    """Run Kedge like kedge serve, but switch, boot and ask machines that are not there.
+
+    The graph, the planner, the engine, the store and the API are the real ones. Nothing is sent
+    to any network.
+    """
+    from kedge.master.serve import installed_modules
+    from kedge.sim.devices import simulated
+
+    run_master(verbose=verbose, modules=simulated(installed_modules(), pace=pace, seed=seed))
