@@ -165,7 +165,7 @@ class Truth:
 
         def carry_out() -> None:
             truth = self.state[node]
-            fits = all(truth[v] in ok for v, ok in action.reads)
+            fits = all(truth[v] in ok or 0 in ok for v, ok in action.reads)
             if luck < self.faults or not fits:
                 self.tell(StepFailed(node, effect.step_id, "it did not work"))
             else:

@@ -40,6 +40,12 @@ class Action:
     via: Mapping[int, Values] = field(default_factory=dict[int, Values])
     mutation: Mutation | None = None
     discovery: int = -1
+    reads_of: dict[int, Values] = field(default_factory=dict[int, Values], compare=False)
+    writes_of: dict[int, int] = field(default_factory=dict[int, int], compare=False)
+
+    def __post_init__(self) -> None:
+        self.reads_of.update(self.reads)
+        self.writes_of.update(self.writes)
 
     @property
     def destructive(self) -> bool:

@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from kedge.core.compiled import UNKNOWN_VALUE, Action
+from kedge.core.condition import Condition
 from kedge.core.graph import Graph
+from kedge.lib.errors import KedgeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,29 @@ class Drawing:
 
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
+
+
+STYLES = ("dot", "mermaid")
+
+
+def draw(
+    graph: Graph, *, style: str = "dot", module: str = "", condition: Condition | None = None
+) -> str:
+    """The graph (or one module's part of it) as text, with the place and path of a node."""
+    if style not in STYLES:
+        raise KedgeError(
+            "graph.style", f"unknown style {style!r}", next_step=f"Valid: {', '.join(STYLES)}"
+        )
+    if module and module not in graph.modules:
+        known = ", ".join(graph.modules)
+        raise KedgeError("graph.module", f"no module {module!r}", next_step=f"Valid: {known}")
+    on_path: list[str] = []
+    discovered: dict[str, str] = {}
+    if condition is not None:
+        discovered = dict(condition.discovered)
+        on_path = [step.mutation for step in (*condition.running, *condition.plan)]
+    picture = drawing(graph, module=module, discovered=discovered, path=on_path)
+    return dot(picture) if style == "dot" else mermaid(picture)
 
 
 def drawing(

@@ -2,16 +2,19 @@
 
 The engine is level-triggered: events only change what it knows, and every decision follows from
 what it knows now. A lost or repeated event costs time, never correctness.
+
+They are msgspec structs rather than dataclasses because millions are made: a frozen one takes a tenth
+of the time. Those without containers are left out of garbage collection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class NodeConfigured:
+class NodeConfigured(Struct, frozen=True):
     """A node's goals (variable -> symbol), hold reason and span/step budget memberships, all of them.
 
     Also how a node becomes known. ``hardware_class`` and ``capabilities`` feed learned costs and the
@@ -30,15 +33,13 @@ class NodeConfigured:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRemoved:
+class NodeRemoved(Struct, frozen=True, gc=False):
     """The site no longer knows the node."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(Struct, frozen=True):
     """Discovery saw these symbols (UNKNOWN: it saw that it cannot tell any more).
 
     Every answer of a discovery is worth an event, also one that changes nothing: it ends the
@@ -52,8 +53,7 @@ class Observed:
     fresh: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class StepFailed:
+class StepFailed(Struct, frozen=True, gc=False):
     """Whoever carried a step out says that it failed; ``reason`` is for the operator."""
 
     node: str
@@ -63,8 +63,7 @@ class StepFailed:
     permanent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoveryFailed:
+class DiscoveryFailed(Struct, frozen=True, gc=False):
     """A discovery could not see anything: the BMC did not answer, refused the password, ..."""
 
     node: str
@@ -73,8 +72,7 @@ class DiscoveryFailed:
     next_step: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(Struct, frozen=True):
     """A person's one-time request: pass through ``goals``, then go on to what is configured."""
 
     node: str
@@ -83,16 +81,14 @@ class Requested:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
+class Retried(Struct, frozen=True, gc=False):
     """A person wants a quarantined node (or one that backs off) to be tried again now."""
 
     node: str
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetSet:
+class BudgetSet(Struct, frozen=True, gc=False):
     """At most ``limit`` units of ``budget`` in ``pool`` at once (0: no limit)."""
 
     budget: str
@@ -100,8 +96,7 @@ class BudgetSet:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True, gc=False):
     """Time has passed: the caller's timer for `Engine.next_timeout` came due."""
 
 
@@ -118,8 +113,7 @@ Event = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StartStep:
+class StartStep(Struct, frozen=True, gc=False):
     """Begin a mutation on a node. ``step_id`` is unique for ever (it names the order on the wire)."""
 
     node: str
@@ -128,8 +122,7 @@ class StartStep:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class EndStep:
+class EndStep(Struct, frozen=True, gc=False):
     """A step is over: ``outcome`` is ``done``, ``failed``, ``timeout`` or ``dropped``. Stop its
     handler if it still runs, withdraw its order."""
 
@@ -140,8 +133,7 @@ class EndStep:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StartDiscovery:
+class StartDiscovery(Struct, frozen=True, gc=False):
     """Ask (or, for one that listens, only wait) for the variables of a discovery."""
 
     node: str
@@ -149,8 +141,7 @@ class StartDiscovery:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True, gc=False):
     """For the append-only log: ``what`` happened, its ``cause``, the value before and after.
 
     ``what`` is one of ``observed, goal, plan, step, discovery, phase, request``; ``subject`` names the
@@ -165,8 +156,7 @@ class Noted:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestDone:
+class RequestDone(Struct, frozen=True, gc=False):
     """A one-time request was fulfilled, or (``reason``) given up."""
 
     node: str

@@ -9,7 +9,7 @@ that somebody switched off.
 
 from __future__ import annotations
 
-from kedge.core.compiled import UNKNOWN_VALUE, Ask
+from kedge.core.compiled import UNKNOWN_VALUE, Ask, Compiled
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import backoff
 from kedge.core.engine.record import Failures, Record, Running
@@ -99,6 +99,18 @@ def look(common: Common, record: Record, running: Running) -> None:
     settings = common.settings
     running.look_after = min(settings.look_most_s, running.look_after * 1.5)
     common.timers.set(common.now + running.look_after, record.name, "look", running.serial)
+
+
+def looked_at(compiled: Compiled) -> frozenset[int]:
+    """The mutations with an effect that can be asked for."""
+    return frozenset(
+        action.number
+        for action in compiled.mutation_actions.values()
+        if any(
+            v in compiled.ask_of and compiled.ask_of[v].discovery.handler is not None
+            for v, _ in action.own
+        )
+    )
 
 
 def begin_polls(common: Common, record: Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kedge.core.compiled import Compiled, State
@@ -18,6 +19,20 @@ from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
 
 STATES_KEPT = 100_000
+READINGS_KEPT = 100_000
+
+Seen = tuple[tuple[int, int], ...]
+"""An observation in numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What an observation makes of a state: seen, view, changed variables, and those in words."""
+
+    seen: State
+    state: State
+    changes: tuple[int, ...]
+    words: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(slots=True)
@@ -32,15 +47,22 @@ class Common:
     breaker: Breaker
     explainer: Explainer
     restart: int
+    looked_at: frozenset[int] = frozenset()
     timers: Timers = field(default_factory=Timers)
     budgets: Budgets = field(default_factory=Budgets)
     records: dict[str, Record] = field(default_factory=dict[str, Record])
     effects: list[Effect] = field(default_factory=list[Effect])
     now: float = 0.0
     serial: int = 0
+    moves: dict[tuple[State, Seen, bool], Move] = field(
+        default_factory=dict[tuple[State, Seen, bool], Move]
+    )
     stalled: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     _ready: deque[str] = field(default_factory=deque[str])
     _queued: set[str] = field(default_factory=set[str])
+    _readings: dict[tuple[tuple[str, str], ...], Seen] = field(
+        default_factory=dict[tuple[tuple[str, str], ...], Seen]
+    )
     _states: dict[State, State] = field(default_factory=dict[State, State])
 
     def note(
@@ -54,6 +76,16 @@ class Common:
     ) -> None:
         """Say something for the log."""
         self.effects.append(Noted(record.name, what, subject, before, after, cause))
+
+    def reading(self, values: Mapping[str, str]) -> Seen:
+        """An observation in numbers; what is not planned or not valid is left out."""
+        key = tuple(values.items())
+        known = self._readings.get(key)
+        if known is None:
+            if len(self._readings) >= READINGS_KEPT:
+                self._readings.clear()
+            known = self._readings[key] = self.compiled.assignment(values)
+        return known
 
     def wake(self, node: str) -> None:
         """Look at the node again before this event is over."""

@@ -49,7 +49,7 @@ def decide(common: Common, record: Record) -> None:
             episode.done = 0
         if _dispatch(common, record, episode, episode.plan):
             if episode.running or episode.done != episode.plan.all_done:
-                moving(common, record, episode, episode.plan)
+                moving(common, record, episode)
                 return
             if episode.plan.given_up and not _give_up_request(common, record):
                 blocked(common, record, episode, episode.plan)
@@ -185,14 +185,19 @@ def _show(common: Common, record: Record, episode: Episode, plan: Plan) -> None:
 def _dispatch(common: Common, record: Record, episode: Episode, plan: Plan) -> bool:
     """Start every step that can; False where the plan no longer fits and must be made anew."""
     episode.waits = episode.waits_next = ""
-    flying = {running.place for running in episode.running}
-    for place, step in enumerate(plan.steps):
-        if episode.done >> place & 1 or place in flying or plan.before[place] & ~episode.done:
-            continue
-        extra = [r for r in episode.running if conflict(r.action, step)]
-        if extra:
-            episode.waits = f"for {extra[0].action.name} to end"
-            continue
+    flying, extras = 0, False
+    for running in episode.running:
+        if running.place >= 0:
+            flying |= 1 << running.place
+        else:
+            extras = True
+    for place in plan.ready(episode.done, flying):
+        step = plan.steps[place]
+        if extras:
+            in_the_way = [r for r in episode.running if conflict(r.action, step)]
+            if in_the_way:
+                episode.waits = f"for {in_the_way[0].action.name} to end"
+                continue
         if any(record.state[v] not in allowed for v, allowed in step.reads):
             return False
         if step.discovery >= 0:
@@ -209,7 +214,7 @@ def _dispatch(common: Common, record: Record, episode: Episode, plan: Plan) -> b
 
 def _may_start(common: Common, record: Record, episode: Episode, step: Action) -> bool:
     """Whether nothing outside the plan keeps the step back; else notes what does."""
-    failures = episode.failures.get(step.number)
+    failures = episode.failures.get(step.number) if episode.failures else None
     if failures is not None and failures.until > common.now:
         episode.waits = f"to try {step.name} again: {failures.reason}"
         episode.waits_next = failures.next_step
@@ -240,6 +245,8 @@ def _may_start(common: Common, record: Record, episode: Episode, step: Action) -
 
 def _has_budget(common: Common, record: Record, episode: Episode, step: Action) -> bool:
     assert step.mutation is not None
+    if not step.mutation.budgets:
+        return True
     pools = tuple(
         (budget, record.limits[budget])
         for budget in sorted(step.mutation.budgets)

@@ -12,7 +12,7 @@ from typing import Any
 
 from kedge.core.condition import Condition
 from kedge.core.engine import keeping, showing
-from kedge.core.engine.asking import begin_polls, deafen, heard, look, poll
+from kedge.core.engine.asking import begin_polls, deafen, heard, look, looked_at, poll
 from kedge.core.engine.breaker import Breaker
 from kedge.core.engine.chance import Chance
 from kedge.core.engine.common import Common
@@ -65,6 +65,7 @@ class Engine:
             Breaker(chosen),
             Explainer(graph.compiled),
             restart,
+            looked_at(graph.compiled),
         )
         self._saved: dict[str, keeping.Saved] = {}
 
@@ -133,8 +134,7 @@ class Engine:
     # --- events --------------------------------------------------------------------------------
 
     def _observed(self, record: Record, event: Observed) -> None:
-        compiled = self._common.compiled
-        seen = compiled.assignment(event.values)
+        seen = self._common.reading(event.values)
         if seen:
             learn(self._common, record, seen, event.by, fresh=event.fresh)
             if record.asking or record.deaf:
@@ -263,7 +263,7 @@ class Engine:
         common = self._common
         asked = common.compiled.asks[number]
         name, timeout_s = asked.discovery.name, asked.discovery.timeout_s
-        silent = [(v, x) for v, x in asked.on_timeout if record.seen[v] == 0]
+        silent = tuple((v, x) for v, x in asked.on_timeout if record.seen[v] == 0)
         if asked.discovery.handler is not None or not silent:
             deafen(common, record, number, f"no answer within {timeout_s:g} s", "")
             return

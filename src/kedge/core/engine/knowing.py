@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kedge.core.compiled import UNKNOWN_VALUE, State
-from kedge.core.engine.common import Common
+from kedge.core.engine.common import Common, Move, Seen
 from kedge.core.engine.failing import fail_step, surprised
 from kedge.core.engine.record import Episode, Record, Running
 from kedge.core.engine.steps import end_step
 
-Seen = Sequence[tuple[int, int]]
+MOVES_KEPT = 100_000
 
 
 def learn(
@@ -29,36 +29,45 @@ def learn(
 ) -> None:
     """Take in what was seen (or, with a reason, ``assumed``), and look at the node again if it matters."""
     before = record.state
-    record.seen = common.shared(_seen(common, record.seen, seen, fresh))
-    after = tuple(common.compiled.doubt(record.seen))
+    key = (record.seen, seen, fresh)
+    move = common.moves.get(key)
+    if move is None:
+        if len(common.moves) >= MOVES_KEPT:
+            common.moves.clear()
+        move = common.moves[key] = _move(common, record.seen, seen, fresh)
+    record.seen = move.seen
     episode = record.episode
-    if episode is not None:
+    if episode is not None and (assumed or episode.assumed):
         for variable, _ in seen:
             episode.assumed.pop(variable, None)
             if assumed:
                 episode.assumed[variable] = assumed
-    if after == before:
+    if not move.changes:
         return
-    record.state = common.shared(after)
-    changes = [v for v in range(len(after)) if after[v] != before[v]]
-    compiled = common.compiled
-    for variable in changes:
-        common.note(
-            record,
-            "observed",
-            compiled.name(variable),
-            compiled.symbol(variable, before[variable]),
-            compiled.symbol(variable, after[variable]),
-            by,
-        )
+    record.state = move.state
+    for name, was, is_now in move.words:
+        common.note(record, "observed", name, was, is_now, by)
     counts = fresh and not assumed and common.now >= record.configured_at + common.settings.grace_s
     if episode is not None:
-        _judge(common, record, episode, before, changes, counts=counts)
+        _judge(common, record, episode, before, move.changes, counts=counts)
     elif record.phase == "converged" and counts:
-        lost = [v for v, g in record.goals if after[v] != g and v in changes]
+        lost = [v for v, g in record.goals if record.state[v] != g and v in move.changes]
         if lost:
             _count(common, record, lost, before)
     common.wake(record.name)
+
+
+def _move(common: Common, before: State, seen: Seen, fresh: bool) -> Move:
+    """What an observation makes of what was seen before; the same for all nodes."""
+    compiled = common.compiled
+    after = _seen(common, before, seen, fresh)
+    old, state = compiled.doubt(before), compiled.doubt(after)
+    changes = tuple(v for v in range(len(state)) if state[v] != old[v])
+    words = tuple(
+        (compiled.name(v), compiled.symbol(v, old[v]), compiled.symbol(v, state[v]))
+        for v in changes
+    )
+    return Move(common.shared(after), common.shared(tuple(state)), changes, words)
 
 
 def _seen(common: Common, before: State, seen: Seen, fresh: bool) -> State:
@@ -150,11 +159,10 @@ def _hoped(episode: Episode, before: State, state: State) -> set[tuple[int, int]
     """Tick the discoveries of the plan whose hoped-for outcome came; what they foresaw."""
     hoped: set[tuple[int, int]] = set()
     if episode.plan is not None:
-        for place, step in enumerate(episode.plan.steps):
+        for place, step in episode.plan.hopes:
             variable, value = step.own[0]
             if (
-                step.discovery >= 0
-                and not episode.done >> place & 1
+                not episode.done >> place & 1
                 and before[variable] == UNKNOWN_VALUE
                 and state[variable] == value
             ):
@@ -165,22 +173,20 @@ def _hoped(episode: Episode, before: State, state: State) -> set[tuple[int, int]
 
 def _fits(running: Running, variable: int, value: int) -> bool | None:
     """Whether a variable that the step writes may show ``value`` now; None where it writes it not."""
-    for written, effect in running.action.writes:
-        if written == variable:
-            return value in (
-                effect,
-                running.start[variable],
-                UNKNOWN_VALUE,
-            ) or value in running.action.via.get(variable, ())
-    return None
+    effect = running.action.writes_of.get(variable)
+    if effect is None:
+        return None
+    return value in (
+        effect,
+        running.start[variable],
+        UNKNOWN_VALUE,
+    ) or value in running.action.via.get(variable, ())
 
 
 def _allows(running: Running, variable: int, value: int) -> bool:
     """Whether a variable that the step only reads may hold ``value`` now."""
-    for read, allowed in running.action.reads:
-        if read == variable:
-            return value in allowed or value == UNKNOWN_VALUE
-    return True
+    allowed = running.action.reads_of.get(variable)
+    return allowed is None or value in allowed or value == UNKNOWN_VALUE
 
 
 def _contradict(common: Common, record: Record, running: Running, variable: int) -> None:

@@ -10,32 +10,45 @@ from kedge.core.planner.order import Plan
 
 
 def settle(common: Common, record: Record, phase: Phase, why: str, next_step: str) -> None:
-    """Set the phase; only a change of phase is an event and begins a new *since*."""
-    if record.phase != phase or not record.why:
-        before = record.phase if record.why else ""
-        record.since = common.now
-        common.note(record, "phase", phase, before, phase, why)
-    record.phase, record.why, record.next_step = phase, why, next_step
+    """Set a phase that has nothing under way, with its reason."""
+    record.why, record.next_step = why, next_step
+    if record.phase != phase or record.since < 0:
+        _change(common, record, phase, why)
     if phase == "converged":
         record.lost = None
         if common.now >= record.configured_at + common.settings.grace_s:
             record.pardoned = False
 
 
-def moving(common: Common, record: Record, episode: Episode, plan: Plan) -> None:
-    """A plan is under way: moving while a step runs, waiting otherwise."""
-    if episode.running:
-        names = ", ".join(r.action.name for r in episode.running)
-        awaited = all(
-            r.action.mutation is not None and r.action.mutation.where == "waits"
-            for r in episode.running
-        )
-        phase = "waiting" if awaited else "moving"
-        why = f"on {names}" if awaited else names
-        settle(common, record, phase, f"{why} ({episode.cause})", _next(plan, episode))
-    else:
-        why = episode.waits or "for its turn"
-        settle(common, record, "waiting", why, episode.waits_next or _next(plan, episode))
+def _change(common: Common, record: Record, phase: Phase, why: str) -> None:
+    """Only a change of phase is an event and begins a new *since*."""
+    before = record.phase if record.since >= 0 else ""
+    record.phase, record.since = phase, common.now
+    common.note(record, "phase", phase, before, phase, why)
+
+
+def moving(common: Common, record: Record, episode: Episode) -> None:
+    """A plan is under way: moving while a step runs, waiting otherwise. Why is said when asked."""
+    phase: Phase = "waiting"
+    for running in episode.running:
+        if not running.awaited:
+            phase = "moving"
+            break
+    if record.phase != phase or record.since < 0:
+        _change(common, record, phase, describe(record)[0])
+
+
+def describe(record: Record) -> tuple[str, str]:
+    """Why the node is in its phase, and what is next."""
+    episode = record.episode
+    if record.phase not in ("moving", "waiting") or episode is None or episode.plan is None:
+        return record.why, record.next_step
+    coming = _next(episode.plan, episode)
+    if not episode.running:
+        return episode.waits or "for its turn", episode.waits_next or coming
+    names = ", ".join(r.action.name for r in episode.running)
+    awaited = all(r.awaited for r in episode.running)
+    return f"{'on ' if awaited else ''}{names} ({episode.cause})", coming
 
 
 def _next(plan: Plan, episode: Episode) -> str:

@@ -25,6 +25,12 @@ class Running:
     place: int
     look_after: float
 
+    @property
+    def awaited(self) -> bool:
+        """Whether nobody carries it out: it is only waited for."""
+        mutation = self.action.mutation
+        return mutation is not None and mutation.where == "waits"
+
 
 @dataclass(slots=True)
 class Failures:
@@ -84,7 +90,7 @@ class Record:
     limits: Mapping[str, str] = field(default_factory=dict[str, str])
     hold: str = ""
     phase: Phase = "waiting"
-    since: float = 0.0
+    since: float = -1.0
     why: str = ""
     next_step: str = ""
     episode: Episode | None = None

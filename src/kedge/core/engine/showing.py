@@ -8,6 +8,7 @@ from kedge.core.condition import Condition, PlannedStep, RunningStep
 from kedge.core.engine.common import Common
 from kedge.core.engine.deciding import goals_now
 from kedge.core.engine.failing import penalties
+from kedge.core.engine.phases import describe
 from kedge.core.engine.record import Record
 from kedge.core.explain import reasons
 from kedge.core.planner.order import Plan
@@ -47,12 +48,13 @@ def condition(common: Common, record: Record) -> Condition:
         if episode.plan is not None:
             plan = _steps(common, episode.plan, episode.done)
             given_up = tuple(compiled.named(episode.plan.given_up))
+    why, coming = describe(record)
     return Condition(
         node=record.name,
         phase=record.phase,
         since=record.since,
-        why=record.why,
-        next=record.next_step,
+        why=why,
+        next=coming,
         discovered=compiled.symbols(record.state),
         goals=compiled.named(record.goals),
         running=tuple(

@@ -46,7 +46,8 @@ def start_step(common: Common, record: Record, action: Action, place: int) -> No
     )
     if deadline != math.inf:
         common.timers.set(deadline, record.name, "step", serial)
-    common.timers.set(common.now + common.settings.look_s, record.name, "look", serial)
+    if action.number in common.looked_at:
+        common.timers.set(common.now + common.settings.look_s, record.name, "look", serial)
     common.effects.append(StartStep(record.name, action.name, step_id, deadline))
     common.note(record, "step", action.name, after="started", cause=episode.cause)
 
@@ -59,8 +60,9 @@ def end_step(
     name = running.action.name
     common.effects.append(EndStep(record.name, name, running.step_id, outcome, reason))
     common.note(record, "step", name, "started", outcome, reason)
-    for waiter in common.budgets.release(holder(record, running.action)):
-        common.wake(node_of(waiter))
+    if running.action.mutation is not None and running.action.mutation.budgets:
+        for waiter in common.budgets.release(holder(record, running.action)):
+            common.wake(node_of(waiter))
     common.wake(record.name)
 
 

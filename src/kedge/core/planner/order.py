@@ -10,7 +10,7 @@ disturbed. An image is fetched before the old one is shut down, and if it cannot
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kedge.core.compiled import Action, Compiled
 from kedge.core.planner.task import Goals
@@ -22,6 +22,7 @@ class Plan:
 
     ``relevant`` are the variables whose surprise matters: read or written by a step, or a goal.
     ``given_up`` are goals that no path reaches. ``cost`` leaves the price of giving up out.
+    ``hopes`` are its discoveries, by place; ``all_done`` the mask of all steps.
     """
 
     steps: tuple[Action, ...]
@@ -31,20 +32,34 @@ class Plan:
     given_up: Goals
     cost: int
     proven: bool
+    hopes: tuple[tuple[int, Action], ...] = ()
+    all_done: int = 0
+    _ready: dict[tuple[int, int], tuple[int, ...]] = field(
+        default_factory=dict[tuple[int, int], tuple[int, ...]], compare=False
+    )
 
-    @property
-    def all_done(self) -> int:
-        """The mask of all steps."""
-        return (1 << len(self.steps)) - 1
+    def ready(self, done: int, flying: int) -> tuple[int, ...]:
+        """The steps whose turn it is, ``done`` and ``flying`` being masks; the same for all nodes
+        that share the plan, so it is remembered."""
+        known = self._ready.get((done, flying))
+        if known is None:
+            known = tuple(
+                place
+                for place, before in enumerate(self.before)
+                if not (done | flying) >> place & 1 and not before & ~done
+            )
+            self._ready[done, flying] = known
+        return known
 
 
 def conflict(one: Action, two: Action) -> bool:
     """Whether one writes what the other reads or writes."""
-    writes_one = {v for v, _ in one.writes}
-    writes_two = {v for v, _ in two.writes}
-    reads_one = {v for v, _ in one.reads}
-    reads_two = {v for v, _ in two.reads}
-    return bool(writes_one & (reads_two | writes_two) or writes_two & reads_one)
+    written = one.writes_of.keys()
+    return not (
+        written.isdisjoint(two.writes_of)
+        and written.isdisjoint(two.reads_of)
+        and two.writes_of.keys().isdisjoint(one.reads_of)
+    )
 
 
 def arrange(
@@ -78,7 +93,17 @@ def arrange(
             relevant.add(variable)
             end[variable] = value
     given_up = tuple((v, g) for v, g in goals if end[v] != g)
-    return Plan(steps, tuple(ordered), breaking, frozenset(relevant), given_up, cost, proven)
+    return Plan(
+        steps,
+        tuple(ordered),
+        breaking,
+        frozenset(relevant),
+        given_up,
+        cost,
+        proven,
+        tuple((place, step) for place, step in enumerate(steps) if step.discovery >= 0),
+        (1 << len(steps)) - 1,
+    )
 
 
 def _breaks(step: Action, held: dict[int, int]) -> bool:
