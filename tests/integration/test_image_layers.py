@@ -160,9 +160,7 @@ SCENARIOS: dict[str, Callable[[], list[Layer]]] = {
         .file("etc/./dot")
     ],
     "one name twice": lambda: [base().file("etc/passwd", b"second").file("usr/lib/a", b"third")],
-    "aufs bookkeeping": lambda: [
-        base().dir(".wh..wh.plnk/").file(".wh..wh.aufs", b"")
-    ],
+    "aufs bookkeeping": lambda: [base().dir(".wh..wh.plnk/").file(".wh..wh.aufs", b"")],
     "setuid and sticky": lambda: [
         base().file("usr/su", mode=0o4755).dir("usr/sticky/", mode=0o1777)
     ],

@@ -2,8 +2,8 @@
 
 A `LayerPlan` is the upper directory that overlayfs needs for that layer on top of those below. Semantics of
 whiteouts: the OCI image specification, layer.md; of overlayfs: the kernel's
-Documentation/filesystems/overlayfs.rst. A whiteout hides what lower layers hold, wherever in its own archive
-it stands; so all of a layer's whiteouts are applied before its files.
+Documentation/filesystems/overlayfs.rst. A whiteout hides what lower layers hold and never what its own layer
+does, wherever in the archive it stands.
 """
 
 from __future__ import annotations
@@ -112,7 +112,6 @@ class _Application:
     placed: dict[Parts, Node] = field(default_factory=dict[Parts, Node])
 
     def run(self, members: Sequence[Member]) -> LayerPlan:
-        ordinary: list[tuple[int, Parts, Member]] = []
         for place, member in enumerate(members):
             path = split(member.name, self.where)
             strange = next((part for part in path[:-1] if part.startswith(_WHITEOUT)), b"")
@@ -121,36 +120,55 @@ class _Application:
             if strange:
                 raise refused(self.where, f"{show(path)} lies below a whiteout")
             if path and path[-1].startswith(_WHITEOUT):
-                self._hide(path)
+                self._hide(path[:-1], path[-1])
             else:
-                ordinary.append((place, path, member))
-        for place, path, member in ordinary:
-            self._add(place, path, member)
+                self._add(place, path, member)
         self._settle()
         return self.plan
 
-    def _hide(self, path: Parts) -> None:
-        above, marker = path[:-1], path[-1]
-        if marker != _OPAQUE and marker.startswith(_RESERVED):
-            return  # aufs again
+    def _hide(self, above: Parts, marker: bytes) -> None:
+        """Take away what lower layers hold, and leave what this one has put there already."""
         name = marker.removeprefix(_WHITEOUT)
-        if marker != _OPAQUE and name in (b"", b".", b".."):
+        if marker == _OPAQUE:
+            self._empty(above)
+            return
+        if marker.startswith(_RESERVED):
+            return  # aufs again
+        if name in (b"", b".", b".."):
             raise refused(self.where, f"it removes the impossible name {name!r}")
         resolved = self._resolve(above)
+        full = (*resolved, name)
         parent = find(self.root, resolved)
-        if parent is None or parent.children is None:
-            self._note("nothing to hide", path)
-        elif marker == _OPAQUE and not resolved:
-            self._note(f"empties {sorted(parent.children)}", path)  # overlayfs knows no opaque root
-            self.hidden.update((child,) for child in parent.children)
-            parent.children.clear()
-        elif marker == _OPAQUE:
-            parent.children.clear()
+        child = parent.children.get(name) if parent is not None and parent.children else None
+        if parent is None or parent.children is None or child is None:
+            self._note("nothing to hide", full)
+            return
+        if not self._strip(child, full):
+            del parent.children[name]
+        if child.is_dir or child.source[0] != self.layer:
+            self.hidden.add(full)
+
+    def _empty(self, path: Parts) -> None:
+        resolved = self._resolve(path)
+        folder = find(self.root, resolved)
+        if folder is None or folder.children is None:
+            self._note("nothing to empty", resolved)
+            return
+        if resolved:
             self.plan.opaque.add(resolved)
-        elif parent.children.pop(name, None) is None:
-            self._note("nothing to hide", path)
-        else:
-            self.hidden.add((*resolved, name))
+        else:  # overlayfs knows no opaque root: hide whatever is there, name by name
+            self._note(f"empties {sorted(folder.children)}", path)
+            self.hidden.update((name,) for name in folder.children)
+        self._strip(folder, resolved)
+
+    def _strip(self, node: Node, full: Parts) -> bool:
+        """Remove all that lower layers have at and below this node; tells whether anything is left."""
+        if node.children is None:
+            return node.source[0] == self.layer
+        for name, child in list(node.children.items()):
+            if not self._strip(child, (*full, name)):
+                del node.children[name]
+        return bool(node.children) or full in self.listed or node.source[0] == self.layer
 
     def _add(self, place: int, path: Parts, member: Member) -> None:
         if not path:

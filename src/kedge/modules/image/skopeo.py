@@ -156,7 +156,11 @@ async def _communicate(
         out, err, _ = await reading
         return out, err
     finally:
-        reading.cancel()
+        if not reading.done():
+            reading.cancel()
+            await asyncio.wait([reading])
+        if not reading.cancelled():
+            reading.exception()  # it is known by now, or no longer of interest
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:
