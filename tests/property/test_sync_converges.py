@@ -97,8 +97,7 @@ class Site:
                 head.know(name, epoch, key)
             if self.counters[name] and self.epoch(name) > epoch:
                 head.admit(name, self.epoch(name), self.token(name), 1e9)
-            if self.configured[name]:
-                head.set_configured(name, self.configured[name])
+            head.set_configured(name, self.configured[name])
 
     def reboot(self, name: str, *, ghost: bool = False) -> None:
         if ghost and name in self.world.ends:  # the old boot goes on somewhere

@@ -118,11 +118,9 @@ class Exchange:
         if stamp is None:
             return
         out = self.outgoing
-        if stamp.epoch == out.epoch and stamp.version > out.version:
-            out.outrun(stamp.version)
-            self._full = True
         before = self._peer
         self._peer, self._peer_doubts = stamp, held.doubtful
+        self._overtake()
         news.outranked = stamp.epoch > out.epoch
         if self._sending is not None and self._reached(self._sending.version):
             self._sending = None
@@ -130,6 +128,14 @@ class Exchange:
             self._full = False
         if stamp == out.stamp and stamp != before and not held.doubtful and out.version:
             news.acked = stamp.version
+
+    def _overtake(self) -> None:
+        """Go on after the version that a predecessor of this process left at the peer; but a
+        writer that has said nothing yet takes nothing back."""
+        peer, out = self._peer, self.outgoing
+        if peer is not None and peer.epoch == out.epoch and peer.version > out.version > 0:
+            out.outrun(peer.version)
+            self._full = True
 
     def _read_ack(self, ack: pb.FragmentAck, now: float) -> None:
         sending = self._sending
@@ -183,6 +189,7 @@ class Exchange:
     def write(self, now: float) -> list[pb.Frame]:
         """The frames to send now."""
         if self._sending is None and self._behind() and now >= self._not_before:
+            self._overtake()
             self._start()
         parts = self._sending.parts(now) if self._sending is not None else []
         frames: list[pb.Frame] = []

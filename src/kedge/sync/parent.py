@@ -111,10 +111,14 @@ class Parent:
             self._links.close(link, Input.REVOKED)
 
     def set_configured(self, node: str, entries: Mapping[str, bytes]) -> None:
-        """What the node should be, whole; names that are gone become unknown at the node."""
+        """What the node should be, whole; names that are gone become unknown at the node.
+
+        After a restart say nothing until it *is* whole: the first call replaces what the node has.
+        """
         known = self._node(node)
         gone = {name: None for name in known.outgoing.entries if name not in entries}
-        if known.outgoing.write({**entries, **gone}) and known.current is not None:
+        changed = known.outgoing.write({**entries, **gone}) or known.outgoing.declare()
+        if changed and known.current is not None:
             self._links.touch(known.current)
 
     def configured_version(self, node: str) -> int:

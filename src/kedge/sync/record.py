@@ -99,6 +99,13 @@ class Outgoing:
         self._hash = None
         return True
 
+    def declare(self) -> bool:
+        """Let the record count as written even when it is empty: the peer's copy is to be so too."""
+        if self.version:
+            return False
+        self.version = 1
+        return True
+
     def outrun(self, version: int) -> None:
         """Go on after ``version``, which the peer holds from a predecessor of this process."""
         if version >= self.version:

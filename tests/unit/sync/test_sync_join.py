@@ -424,3 +424,19 @@ def test_what_the_session_before_says_of_holdings_does_not_count():
     world.run(1.0)
     assert not [d for source, _, d in world.seen[count:] if source == "head" and len(d) > 60]
     assert set(world.took("head", ConfiguredAcked)) == {("n1", 1)}  # once per session
+
+
+@pytest.mark.parametrize("counter", [1, 2])
+def test_a_parent_that_restarted_takes_nothing_back_before_it_says_so(counter: int):
+    world = joined_world()
+    joined = world.took("head", Joined)[0]
+    parent = world.parent(counter=counter)
+    parent.know("n1", joined.epoch, joined.node_key)
+    world.run(30.0)
+    assert world.took("head", Resumed)
+    assert world.ends["n1"].configured == {"node": b"{}"}
+    parent.set_configured("n1", {})
+    world.run(12.0)  # of the same incarnation, only the hash tells
+    assert world.ends["n1"].configured == {}
+    assert world.took("n1", Configured)[-1].changed == {"node": None}
+    assert world.took("head", ConfiguredAcked)[-1].version == parent.configured_version("n1")
