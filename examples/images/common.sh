@@ -84,9 +84,12 @@ SLIM=(
     --dpkgopt='path-exclude=/etc/kernel/postinst.d/initramfs-tools'
 )
 
-# build_once NAME FUNCTION: the layer CACHE/layers/NAME.tar, made by FUNCTION TARGET unless it is there.
+# Changes with the builder, so that a layer which an older one made is not taken for what it says now.
+FINGERPRINT=$(cat "$0" "${BASH_SOURCE[0]}" | sha256sum | cut -c1-12)
+
+# build_once NAME FUNCTION: the layer CACHE/layers/NAME-*.tar, made by FUNCTION TARGET unless it is there.
 build_once() {
-    local layer=$CACHE/layers/$1.tar
+    local layer=$CACHE/layers/$1-$FINGERPRINT.tar
     (
         flock 9
         if [ ! -e "$layer" ]; then
@@ -132,10 +135,13 @@ build_top_layer() {
     rm -rf "$tree"
 }
 
-# write_layout ARCH LAYER...: an OCI layout of these layers, bottom first.
+# write_layout ARCH LAYER...: an OCI layout of these layers, bottom first, unless it is there.
 write_layout() {
     local arch=$1 layer
     shift
+    if [ "$(cat "$OUTPUT/made-of" 2>/dev/null)" = "$*" ]; then
+        return
+    fi
     rm -rf "$OUTPUT.part"
     umoci --log=error init --layout "$OUTPUT.part"
     umoci --log=error new --image "$OUTPUT.part:$VERSION"
@@ -146,6 +152,7 @@ write_layout() {
         --config.label "org.opencontainers.image.title=$IMAGE" \
         --config.label "kedge.kernel.args=$KERNEL_ARGS"
     umoci --log=error gc --layout "$OUTPUT.part"
+    echo "$*" >"$OUTPUT.part/made-of"
     rm -rf "$OUTPUT"
     mv "$OUTPUT.part" "$OUTPUT"
 }
