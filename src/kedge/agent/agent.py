@@ -31,7 +31,7 @@ _DATAGRAM_BYTES = 65536
 _DATAGRAMS_A_TURN = 64
 _PROGRESS_EVERY_S = 1.0
 _STARTING_EVERY_S = 1.0
-_RUNNING_EVERY_S = 60.0
+_RUNNING_EVERY_S = 180.0
 _FAREWELL_S = 3.0  # how long the last report may take to be acknowledged
 
 Say = Callable[[str], None]

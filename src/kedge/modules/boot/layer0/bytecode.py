@@ -25,7 +25,8 @@ done = compileall.compile_dir(packages + "/kedge", maxlevels=20, **options)
 for folder in pathlib.Path(root, "usr/lib").glob("python3*"):
     for path in sorted(folder.rglob("*.py")):
         if "/dist-packages/kedge/" not in str(path):
-            done &= compileall.compile_file(path, legacy=True, **options)
+            plain = 0 if "/dist-packages/" in str(path) else 2  # the library needs no docstrings
+            done &= compileall.compile_file(path, legacy=True, optimize=plain, **options)
             path.unlink()
 sys.exit(not done)
 """
