@@ -41,6 +41,7 @@ class StepCarrier:
         self._steps: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._awaited: set[tuple[str, str]] = set()
+        self._again: set[tuple[str, str]] = set()
         self._discoverer = {
             variable: discovery
             for discovery in head.graph.discoveries.values()
@@ -94,7 +95,10 @@ class StepCarrier:
         """Ask, unless the discovery only listens."""
         discovery = self._head.graph.discoveries[effect.discovery]
         if discovery.handler is not None:
-            self._awaited.add((effect.node, discovery.name))
+            key = (effect.node, discovery.name)
+            self._awaited.add(key)
+            if key in self._asking:
+                self._again.add(key)  # what is on its way may have been seen before the question
             self._ask(effect.node, discovery)
 
     def _ask(self, node: str, discovery: Discovery) -> None:
@@ -102,7 +106,13 @@ class StepCarrier:
         if key not in self._asking:
             task = asyncio.create_task(self._discover(node, discovery))
             self._asking[key] = task
-            task.add_done_callback(lambda _: self._asking.pop(key, None))
+            task.add_done_callback(lambda _: self._asked(key, discovery))
+
+    def _asked(self, key: tuple[str, str], discovery: Discovery) -> None:
+        self._asking.pop(key, None)
+        if key in self._again:
+            self._again.discard(key)
+            self._ask(key[0], discovery)
 
     async def _discover(self, name: str, discovery: Discovery) -> None:
         node = self._head.nodes.get(name)
@@ -124,6 +134,7 @@ class StepCarrier:
 
     async def close(self) -> None:
         """Cancel all handlers and wait for them."""
+        self._again.clear()
         tasks = [*self._steps.values(), *self._asking.values()]
         for task in tasks:
             task.cancel()

@@ -182,7 +182,7 @@ class Head:
                 if key in node.discovered:
                     symbols[key] = self._symbol(node, key)
         if symbols:
-            self.feed(Observed(node.name, symbols, "configured"))
+            self.feed(Observed(node.name, symbols, "configured", fresh=False))
 
     def configure(self, site: Site) -> None:
         """Take a whole site: nodes that appear, change or go."""
@@ -211,7 +211,12 @@ class Head:
         self._tell_configured(node)
         if void & self._asked:
             self.feed(
-                Observed(name, dict.fromkeys(sorted(void & self._asked), UNKNOWN), "configured")
+                Observed(
+                    name,
+                    dict.fromkeys(sorted(void & self._asked), UNKNOWN),
+                    "configured",
+                    fresh=False,
+                )
             )
         self._relate(node, changed)
         self.configured(node)

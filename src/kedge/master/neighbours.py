@@ -18,7 +18,6 @@ from kedge.sync.events import (
     Resumed,
 )
 
-
 FAREWELL_LASTS_S = 180.0
 """How long what an agent told stays good after it said good-bye: it hands over, or goes down."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from kedge import __version__
 from kedge.core.condition import Condition
+from kedge.core.draw import draw
 from kedge.core.events import Requested, Retried
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError

@@ -37,7 +37,7 @@ class Machines:
         for name in variables:
             variable = self._variables[name]
             symbol, made_for = held.get(name, (variable.initial or variable.domain[1], None))
-            seen[name] = [symbol, made_for] if variable.relation else symbol
+            seen[name] = {"symbol": symbol, "for": made_for} if variable.relation else symbol
         return seen
 
     def set(self, node: Node, effects: Mapping[str, str]) -> None:
@@ -70,9 +70,9 @@ class Machines:
 
 def stands(relation: Relation, discovered: Value, configured: Value) -> str:
     """How a simulated value stands to what is configured now."""
-    if not isinstance(discovered, list) or len(discovered) != 2:
+    if not isinstance(discovered, dict):
         return relation.values[0]
-    symbol, made_for = discovered
+    symbol, made_for = discovered["symbol"], discovered["for"]
     if symbol == relation.goal and made_for != configured:
         return [value for value in relation.values if value != relation.goal][-1]
     return str(symbol)
