@@ -79,8 +79,8 @@ class Exchange:
         for status in frame.status:
             if self._ours(status, incoming=True) and len(status.hash) == wire.HASH_BYTES:
                 stamp = self._stamp(status)
-                if stamp is not None:
-                    self.incoming.compare(stamp, status.hash)
+                if stamp is not None and self.incoming.compare(stamp, status.hash):
+                    self._say_held = True  # the doubt, at once
         if current:
             for held in frame.held:
                 if counter > self._held_counter and self._ours(held, incoming=False):

@@ -159,10 +159,12 @@ class Incoming:
         """The entries that are known."""
         return {name: e.value for name, e in self.entries.items() if e.value is not None}
 
-    def compare(self, stamp: Stamp, digest: bytes) -> None:
-        """Doubt what is held when the writer's hash differs at the same version."""
-        if stamp == self.stamp and stamp != NOTHING and digest != self.hash:
-            self.doubtful = True
+    def compare(self, stamp: Stamp, digest: bytes) -> bool:
+        """Doubt what is held when the writer's hash differs at the same version; True if new."""
+        if self.doubtful or stamp != self.stamp or stamp == NOTHING or digest == self.hash:
+            return False
+        self.doubtful = True
+        return True
 
     def apply(self, record: pb.Record, epoch: Epoch) -> tuple[Outcome, dict[str, bytes | None]]:
         """Merge a difference of the writer's ``epoch``; says what changed here.

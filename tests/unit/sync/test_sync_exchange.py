@@ -150,9 +150,15 @@ def test_a_record_of_another_boot_node_or_view_or_without_its_base_is_not(frame:
 def test_another_hash_at_the_same_version_is_said_until_everything_came():
     end = parent_end()
     read(end, update(3))
-    frame = pb.Frame(ask=True)
+    end.write(0.0)
+    frame = pb.Frame()
     frame.status.add(version=3, hash=bytes(16))
     read(end, frame)
+    (answer,) = end.write(0.0)
+    assert answer.held[0].doubtful
+    read(end, frame)
+    assert end.write(0.0) == []  # said once, then with every heartbeat
+    read(end, pb.Frame(ask=True))
     (answer,) = end.write(0.0)
     assert answer.held[0].doubtful
     assert answer.status[0].hash == end.outgoing.hash
