@@ -40,8 +40,10 @@ class Action:
     via: Mapping[int, Values] = field(default_factory=dict[int, Values])
     mutation: Mutation | None = None
     discovery: int = -1
-    reads_of: dict[int, Values] = field(default_factory=dict[int, Values], compare=False)
-    writes_of: dict[int, int] = field(default_factory=dict[int, int], compare=False)
+    reads_of: dict[int, Values] = field(
+        default_factory=dict[int, Values], init=False, compare=False
+    )
+    writes_of: dict[int, int] = field(default_factory=dict[int, int], init=False, compare=False)
 
     def __post_init__(self) -> None:
         self.reads_of.update(self.reads)

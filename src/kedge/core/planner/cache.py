@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from kedge.core.compiled import Compiled
 from kedge.core.planner.order import Plan, arrange
+from kedge.core.planner.relax import Dropped, droppable, relaxed, solve
 from kedge.core.planner.search import EXPANSIONS, Search
 from kedge.core.planner.star import decouple
 from kedge.core.planner.task import GIVE_UP, Goals, Penalties, task_for
@@ -29,19 +30,25 @@ class Planner:
         self.searches = 0
         self._expansions = expansions
         self._sizes = [len(values) for values in compiled.values]
-        self._stars: OrderedDict[tuple[Goals, Penalties], Search] = OrderedDict()
+        self._stars: OrderedDict[tuple[Goals, Penalties, Dropped], Search] = OrderedDict()
         self._plans: OrderedDict[tuple[Goals, Penalties, tuple[int, ...]], Plan] = OrderedDict()
 
     def plan(self, state: Sequence[int], goals: Goals, penalties: Penalties = ()) -> Plan:
         """The cheapest plan from ``state``, giving up as few unmet goals as possible."""
-        search = self._search(goals, penalties)
+        search = self._search(goals, penalties, frozenset())
         key = (goals, penalties, tuple(state[v] for v in search.star.task.variables))
         known = self._plans.get(key)
         if known is not None:
             self._plans.move_to_end(key)
             return known
         self.searches += 1
-        found = search.find(state, self._expansions)
+        found = solve(
+            self.compiled,
+            state,
+            droppable(search.star, self._sizes),
+            lambda dropped: self._search(goals, penalties, dropped),
+            self._expansions,
+        )
         plan = arrange(
             self.compiled, found.actions, state, goals, found.price % GIVE_UP, found.proven
         )
@@ -50,12 +57,12 @@ class Planner:
             self._plans.popitem(last=False)
         return plan
 
-    def _search(self, goals: Goals, penalties: Penalties) -> Search:
-        key = (goals, penalties)
+    def _search(self, goals: Goals, penalties: Penalties, dropped: Dropped) -> Search:
+        key = (goals, penalties, dropped)
         search = self._stars.get(key)
         if search is None:
-            star = decouple(task_for(self.compiled, goals, penalties), self._sizes)
-            search = self._stars[key] = Search(star)
+            task = relaxed(task_for(self.compiled, goals, penalties), dropped)
+            search = self._stars[key] = Search(decouple(task, self._sizes))
             if len(self._stars) > SEARCHES:
                 self._stars.popitem(last=False)
         else:
