@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -400,6 +402,42 @@ def test_the_registry_wants_its_password_and_keeps_blobs(healthy: Lab) -> None:
     login = healthy.login("registry")
     answer = python(healthy, script, USER_NAME=login.username, PASSWORD=login.password)
     assert answer == [401, 200, 201, "layer"]
+
+
+def write_image(layout: Path) -> None:
+    """The smallest OCI image: a configuration, a manifest, no layer."""
+
+    def blob(value: object) -> dict[str, object]:
+        content = json.dumps(value).encode()
+        digest = hashlib.sha256(content).hexdigest()
+        (layout / "blobs" / "sha256" / digest).write_bytes(content)
+        return {"digest": f"sha256:{digest}", "size": len(content)}
+
+    (layout / "blobs" / "sha256").mkdir(parents=True)
+    kind = "application/vnd.oci.image"
+    nothing = {"type": "layers", "diff_ids": []}
+    config = blob({"architecture": "amd64", "os": "linux", "rootfs": nothing})
+    config["mediaType"] = f"{kind}.config.v1+json"
+    manifest = {"schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json", "config": config}
+    entry = {"mediaType": f"{kind}.manifest.v1+json", **blob({**manifest, "layers": []})}
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (layout / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
+
+
+def test_an_image_is_pushed_with_the_labs_login_and_authority(healthy: Lab, tmp_path: Path) -> None:
+    if shutil.which("skopeo") is None:
+        pytest.skip("skopeo is not installed")
+    write_image(tmp_path / "image")
+    certificates = tmp_path / "certificates"
+    certificates.mkdir()
+    shutil.copy(healthy.paths.registry_ca, certificates / "ca.crt")
+    assert healthy.paths.registry_auth.stat().st_mode & 0o777 == 0o600
+    target = "docker://10.77.0.1:5000/smallest:1"
+    login = ["--authfile", str(healthy.paths.registry_auth)]
+    source = f"oci:{tmp_path / 'image'}"
+    healthy.exec(["skopeo", "copy", *login, "--dest-cert-dir", str(certificates), source, target])
+    seen = healthy.exec(["skopeo", "inspect", *login, "--cert-dir", str(certificates), target])
+    assert json.loads(seen.stdout)["Layers"] == []
 
 
 def test_servers_that_die_are_started_again(healthy: Lab) -> None:

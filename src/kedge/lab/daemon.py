@@ -24,6 +24,7 @@ from kedge.lab import (
     namespace,
     network,
     processes,
+    registry_login,
 )
 from kedge.lab.bmc import Bmc
 from kedge.lab.description import Description, load_saved
@@ -115,14 +116,17 @@ class Daemon:
 
     async def _start_registry(self) -> None:
         head = self._description.networks.head
+        login = credentials.login(self._paths.secrets, "registry")
+        address = f"{head}:{self._description.registry.port}"
+        registry_login.write(address, login, self._paths.registry_auth)
         self._registry = Registry(
             self._description,
             self._paths,
-            credentials.login(self._paths.secrets, "registry"),
+            login,
             certificates.server_file(self._paths.run / "certificates", head),
         )
         await self._registry.start()
-        self._step(f"registry at {head}:{self._description.registry.port}")
+        self._step(f"registry at {address}")
 
     async def _start_bmc(self, name: str) -> None:
         machine = self._machines[name]

@@ -21,6 +21,7 @@ class Paths:
         self.secrets = self.run / "secrets.yaml"
         self.authority = self.run / "ca.pem"
         self.registry_ca = self.run / "registry-ca.pem"
+        self.registry_auth = self.run / "registry-auth.json"
         self.faults = self.run / "faults.json"
         self.lock = RUN_ROOT / f"{name}.lock"
 
