@@ -7,6 +7,8 @@ node without anything left to do is converged, blocked or quarantined.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kedge.core.compiled import Action
 from kedge.core.engine.asking import ask, refresh
 from kedge.core.engine.common import Common
@@ -138,7 +140,9 @@ def _plan(common: Common, record: Record, episode: Episode, goals: Goals) -> Pla
         for running in episode.running:
             for variable, _ in running.action.writes:
                 start[variable] = running.start[variable]
-        plan = common.planner.plan(start, goals, penalties(episode))
+        plan = _repaired(common, episode, start, goals)
+        if plan is None:
+            plan = common.planner.plan(start, goals, penalties(episode))
         taken: set[int] = set()
         for running in episode.running:
             running.place = _place(plan, running.action, taken)
@@ -156,6 +160,17 @@ def _plan(common: Common, record: Record, episode: Episode, goals: Goals) -> Pla
             episode.new_goals = False
             _show(common, record, episode, plan)
             return plan
+
+
+def _repaired(common: Common, episode: Episode, start: Sequence[int], goals: Goals) -> Plan | None:
+    """The plan that was spoiled, repaired, if nothing but the surprise has changed."""
+    asked = (goals, penalties(episode))
+    same, spoiled = asked == episode.planned_for, episode.spoiled
+    episode.planned_for, episode.spoiled = asked, None
+    if spoiled is None or not same:
+        return None
+    plan, done, changed = spoiled
+    return common.planner.repair(plan, done, start, *asked, changed)
 
 
 def _place(plan: Plan, action: Action, taken: set[int]) -> int:

@@ -46,7 +46,8 @@ def fail_step(
     failures.reason, failures.next_step = reason, next_step
     backoff(common, failures)
     failures.forbidden = permanent or failures.count >= common.settings.attempts
-    episode.plan = None
+    if failures.forbidden or failures.count > 1:
+        episode.plan = None  # the penalties changed; otherwise the plan still holds
     end_step(common, record, running, outcome, reason)
     if not failures.forbidden:
         common.timers.set(failures.until, record.name, "wake")

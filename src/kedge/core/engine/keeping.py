@@ -87,6 +87,9 @@ def read(exported: Mapping[str, Any]) -> dict[str, Saved]:
 def revive(common: Common, record: Record, saved: Saved) -> None:
     """Give a node back what it had before the restart."""
     record.quarantine = saved.quarantine
+    if saved.quarantine is not None:
+        record.since = min(saved.quarantine.since, common.now)
+        record.phase = "quarantined"
     record.requests = list(saved.requests) or None
     if saved.surprises is not None:
         record.surprises = saved.surprises
@@ -94,6 +97,8 @@ def revive(common: Common, record: Record, saved: Saved) -> None:
     failures = {actions[n].number: f for n, f in saved.failures.items() if n in actions}
     if failures:
         record.episode = Episode(common.now, "restarted", failures=failures)
+        latest = common.now + common.settings.backoff_most_s  # the clock may have begun anew
         for known in failures.values():
+            known.until = min(known.until, latest)
             if not known.forbidden:
                 common.timers.set(known.until, record.name, "wake")

@@ -131,6 +131,7 @@ def _judge(
         return
     relevant = [v for v in unfit if v in plan.relevant or plan.given_up]
     if relevant:
+        episode.spoiled = (plan, episode.done, tuple(relevant))
         episode.plan = None
         if idle and counts:
             _count(common, record, relevant, before)
@@ -193,3 +194,5 @@ def _contradict(common: Common, record: Record, running: Running, variable: int)
     compiled = common.compiled
     reason = f"{compiled.name(variable)} became {compiled.symbol(variable, record.state[variable])}"
     fail_step(common, record, running, "failed", reason)
+    if record.episode is not None:
+        record.episode.plan = None

@@ -9,7 +9,7 @@ from kedge.core.compiled import Action, State
 from kedge.core.condition import Phase
 from kedge.core.events import Requested
 from kedge.core.planner.order import Plan
-from kedge.core.planner.task import Goals
+from kedge.core.planner.task import Goals, Penalties
 
 
 @dataclass(slots=True)
@@ -46,7 +46,10 @@ class Failures:
 
 @dataclass(slots=True)
 class Episode:
-    """From leaving converged until converged, held, blocked or quarantined. Penalties only rise."""
+    """From leaving converged until converged, held, blocked or quarantined. Penalties only rise.
+
+    ``spoiled`` is a plan that a surprise has just broken: it, what of it was done, and the variables.
+    """
 
     since: float
     cause: str
@@ -59,6 +62,8 @@ class Episode:
     waits_next: str = ""
     shown_plan: str = ""
     queued: set[str] = field(default_factory=set[str])
+    planned_for: tuple[Goals, Penalties] = ((), ())
+    spoiled: tuple[Plan, int, tuple[int, ...]] | None = None
     new_goals: bool = False
     starts: dict[int, int] = field(default_factory=dict[int, int])
 

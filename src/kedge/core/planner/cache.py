@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from kedge.core.compiled import Compiled
 from kedge.core.planner.order import Plan, arrange
 from kedge.core.planner.relax import Dropped, droppable, relaxed, solve
+from kedge.core.planner.repair import Stages, along, leaf_with, merge
 from kedge.core.planner.search import EXPANSIONS, Search
 from kedge.core.planner.star import decouple
 from kedge.core.planner.task import GIVE_UP, Goals, Penalties, task_for
@@ -31,6 +32,10 @@ class Planner:
         self._expansions = expansions
         self._sizes = [len(values) for values in compiled.values]
         self._stars: OrderedDict[tuple[Goals, Penalties, Dropped], Search] = OrderedDict()
+        self._repairs: OrderedDict[
+            tuple[Goals, Penalties, tuple[int, ...], tuple[int, ...], int, tuple[int, ...]],
+            tuple[Stages, int] | None,
+        ] = OrderedDict()
         self._plans: OrderedDict[tuple[Goals, Penalties, tuple[int, ...]], Plan] = OrderedDict()
 
     def plan(self, state: Sequence[int], goals: Goals, penalties: Penalties = ()) -> Plan:
@@ -56,6 +61,45 @@ class Planner:
         if len(self._plans) > PLANS:
             self._plans.popitem(last=False)
         return plan
+
+    def repair(
+        self,
+        plan: Plan,
+        done: int,
+        state: Sequence[int],
+        goals: Goals,
+        penalties: Penalties,
+        changed: Sequence[int],
+    ) -> Plan | None:
+        """``plan``, of which ``done`` is done, after a surprise in ``changed``; None for *search*."""
+        search = self._search(goals, penalties, frozenset())
+        leaf = leaf_with(search, changed)
+        if leaf < 0 or plan.given_up:
+            return None
+        left = [step for place, step in enumerate(plan.steps) if not done >> place & 1]
+        centre = {action.action for action in search.star.actions}
+        path = tuple(step.number for step in left if step.number in centre)
+        inside = tuple(state[v] for v in search.star.leaves[leaf].variables)
+        around = tuple(state[v] for v in search.star.centre)
+        key = (goals, penalties, path, around, leaf, inside)
+        if key not in self._repairs:
+            self.searches += 1
+            self._repairs[key] = along(search, path, leaf, state)
+            if len(self._repairs) > PLANS:
+                self._repairs.popitem(last=False)
+        answer = self._repairs[key]
+        if answer is None:
+            return None
+        own = {edge.action: edge.cost for edge in search.star.leaves[leaf].edges}
+        before = sum(own.get(step.number, 0) for step in left)
+        if answer[1] > before + min((a.cost for a in search.star.actions), default=answer[1]):
+            return None
+        numbers = merge(self.compiled, search, left, leaf, answer[0], state)
+        if numbers is None:
+            return None
+        costs = search.star.task.costs
+        price = sum(costs[number] for number in numbers)
+        return arrange(self.compiled, numbers, state, goals, price, False)
 
     def _search(self, goals: Goals, penalties: Penalties, dropped: Dropped) -> Search:
         key = (goals, penalties, dropped)

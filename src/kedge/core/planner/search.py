@@ -95,7 +95,7 @@ class Search:
             here = leaf.number[tuple(state[v] for v in leaf.variables)]
             entry.append(tuple(0 if i == here else INFINITE for i in range(len(leaf.states))))
         centre = tuple(state[v] for v in star.centre)
-        prices = tuple(self._saturate(i, e, centre) for i, e in enumerate(entry))
+        prices = tuple(self.saturate(i, e, centre) for i, e in enumerate(entry))
         return _Node(0, centre, tuple(entry), prices, -1, None)
 
     def _apply(self, node: _Node, at: int, action: CentreAction) -> _Node | None:
@@ -122,7 +122,7 @@ class Search:
         centre = tuple(moved)
         if centre == node.centre and not action.leaves:
             return None
-        prices = tuple(self._saturate(i, e, centre) for i, e in enumerate(entry))
+        prices = tuple(self.saturate(i, e, centre) for i, e in enumerate(entry))
         return _Node(price, centre, tuple(entry), prices, at, action)
 
     def _enabled(self, leaf: int, centre: tuple[int, ...]) -> tuple[Into, Into]:
@@ -142,7 +142,7 @@ class Search:
             self._edges[key] = known
         return known
 
-    def _saturate(self, leaf: int, entry: Prices, centre: tuple[int, ...]) -> Prices:
+    def saturate(self, leaf: int, entry: Prices, centre: tuple[int, ...]) -> Prices:
         """Dijkstra over the leaf's enabled edges, from every state at its price."""
         out = self._enabled(leaf, centre)[0]
         prices = list(entry)
@@ -164,16 +164,20 @@ class Search:
         """What it costs to end in a centre value or leaf state that misses goals."""
         miss = {v: (g, INFINITE if state[v] == g else GIVE_UP) for v, g in self.star.task.goals}
         centre = {i: miss[v] for i, v in enumerate(self.star.centre) if v in miss}
-        leaves: list[Prices] = []
-        for leaf in self.star.leaves:
-            goals = [(at, *miss[v]) for at, v in enumerate(leaf.variables) if v in miss]
-            leaves.append(
-                tuple(
-                    min(INFINITE, sum(price for at, goal, price in goals if s[at] != goal))
-                    for s in leaf.states
-                )
-            )
-        return centre, leaves
+        return centre, [self.leaf_worth(i, state) for i in range(len(self.star.leaves))]
+
+    def leaf_worth(self, leaf: int, state: Sequence[int]) -> Prices:
+        """What it costs to end in each state of the leaf, for the goals missed there."""
+        found = self.star.leaves[leaf]
+        goals = [
+            (found.variables.index(v), goal, INFINITE if state[v] == goal else GIVE_UP)
+            for v, goal in self.star.task.goals
+            if v in found.variables
+        ]
+        return tuple(
+            min(INFINITE, sum(price for at, goal, price in goals if s[at] != goal))
+            for s in found.states
+        )
 
     def _trace(
         self, nodes: Sequence[_Node], best_at: int, leaf_worth: Sequence[Prices]
@@ -192,7 +196,9 @@ class Search:
         actions: list[int] = []
         for stage, node in enumerate(path):
             for leaf in reversed(range(len(ends))):
-                ends[leaf] = self._back(node, leaf, ends[leaf], actions)
+                ends[leaf] = self.back(
+                    node.prices[leaf], node.entry[leaf], leaf, node.centre, ends[leaf], actions
+                )
             if node.by is not None:
                 actions.append(node.by.action)
                 before = path[stage + 1]
@@ -201,10 +207,17 @@ class Search:
                     ends[leaf] = min(sources, key=lambda s, i=leaf: (before.prices[i][s], s))
         return tuple(reversed(actions))
 
-    def _back(self, node: _Node, leaf: int, end: int, actions: list[int]) -> int:
-        """Append the leaf actions that led to ``end`` in this stage, last first; where it began."""
-        into = self._enabled(leaf, node.centre)[1]
-        prices, entry = node.prices[leaf], node.entry[leaf]
+    def back(
+        self,
+        prices: Prices,
+        entry: Prices,
+        leaf: int,
+        centre: tuple[int, ...],
+        end: int,
+        actions: list[int],
+    ) -> int:
+        """Append the leaf actions that led to ``end`` in a stage, last first; where it began."""
+        into = self._enabled(leaf, centre)[1]
         while prices[end] != entry[end]:
             action, end, _ = min(
                 edge for edge in into[end] if prices[edge[1]] + edge[2] == prices[end]
