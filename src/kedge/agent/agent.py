@@ -1,40 +1,30 @@
-"""The agent: one loop over the sync socket, the running order and a few timers.
+"""The agent: one loop over the sync's socket, the running order and a few timers.
 
-It owns the sockets and the clock; what is decided is decided in `kedge.sync` and in the duties.
+It owns the clock and the loop; what is decided is decided in `kedge.sync`, the orders and the duties.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import random
 import selectors
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kedge.agent.duties import facts, host_files, image_activate, init_state, power
 from kedge.agent.orders import PREFIX, Answer, Duty, Orders
 from kedge.agent.place import LAYER0, RUNNING, Place
+from kedge.agent.uplink import Say, Uplink
 from kedge.lib.errors import KedgeError
-from kedge.sync.child import Child
-from kedge.sync.events import Configured, ParentLost, Refused, SessionUp
-from kedge.sync.wire import Epoch
 
 DUTIES: dict[str, Duty] = {
     image_activate.NAME: image_activate.carry_out,
     power.NAME: power.carry_out,
 }
 
-_DATAGRAM_BYTES = 65536
-_DATAGRAMS_A_TURN = 64
 _PROGRESS_EVERY_S = 1.0
 _STARTING_EVERY_S = 1.0
 _RUNNING_EVERY_S = 180.0
 _FAREWELL_S = 3.0  # how long the last report may take to be acknowledged
-
-Say = Callable[[str], None]
 
 
 class Agent:
@@ -43,10 +33,9 @@ class Agent:
     def __init__(self, place: Place, say: Say) -> None:
         self._place, self._say = place, say
         self._state = place.keeping.load_object("state.json")
-        self._child = _make_child(place)
-        self._socket = _open_socket(place)
+        self._up = Uplink(place, say)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._socket, selectors.EVENT_READ)
+        self._selector.register(self._up.socket, selectors.EVENT_READ)
         self._orders = Orders(place, DUTIES, self._answer, self._state.get("orders", {}))
         self._watched = -1
         self._progress: dict[str, Any] | None = None
@@ -63,16 +52,18 @@ class Agent:
         while True:
             now = time.monotonic()
             self._run_timers(now)
-            self._talk(now)
-            if self._leave_at is not None and (self._child.in_step or now >= self._leave_at):
+            if self._up.talk(now):
+                self._configured()
+                self._up.send(now)
+            if self._leave_at is not None and (self._up.in_step or now >= self._leave_at):
                 break
             self._watch_order()
             for key, _ in self._selector.select(max(0.0, self._wake_at() - time.monotonic())):
-                if key.fileobj is self._socket:
-                    self._receive()
+                if key.fileobj is self._up.socket:
+                    self._up.receive()
                 else:
                     self._hear_order()
-        self._keep_session()
+        self._up.keep()
         if self._last_act is not None:
             self._last_act()
         return 0
@@ -80,35 +71,30 @@ class Agent:
     # ---- reporting
 
     def _report_first(self) -> None:
-        self._discover("facts", facts.read_facts())
+        self._up.discover({"facts": facts.read_facts()})
         for mutation, answer in self._orders.answers.items():
-            self._discover(PREFIX + mutation, answer)
+            self._up.discover({PREFIX + mutation: answer})
         if self._place.stage == LAYER0:
-            self._discover("boot.stage", LAYER0)
-            self._discover("image.running", None)
+            self._up.discover({"boot.stage": LAYER0, "image.running": None})
             self._say("waiting for orders")
         elif self._state.get("running"):
-            self._discover_running()
+            self._report_running()
 
-    def _discover(self, name: str, value: Any) -> None:
-        encoded = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-        self._child.set_discovered(name, encoded)
-
-    def _discover_running(self) -> None:
-        self._child.discover(
+    def _report_running(self) -> None:
+        self._up.discover(
             {
-                "boot.stage": json.dumps(RUNNING).encode(),
-                "image.running": json.dumps(self._state.get("image")).encode(),
-                "files.running": json.dumps(self._state.get("files")).encode(),
-                "progress": b"null",
+                "boot.stage": RUNNING,
+                "image.running": self._state.get("image"),
+                "files.running": self._state.get("files"),
+                "progress": None,
             }
         )
 
     def _answer(self, mutation: str, answer: Answer | None) -> None:
         if answer is None:
-            self._child.set_discovered(PREFIX + mutation, None)
+            self._up.forget(PREFIX + mutation)
         else:
-            self._discover(PREFIX + mutation, answer)
+            self._up.discover({PREFIX + mutation: answer})
             error = answer.get("error", {})
             reason = f": {error['what']} ({error['why']})" if error else ""
             self._say(f"order {mutation}: {answer['status']}{reason}")
@@ -118,66 +104,31 @@ class Agent:
         self._state["orders"] = self._orders.answers
         self._place.keeping.save_object("state.json", self._state)
 
-    # ---- the sync
-
-    def _receive(self) -> None:
-        for _ in range(_DATAGRAMS_A_TURN):
-            try:
-                datagram, address = self._socket.recvfrom(_DATAGRAM_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:  # an ICMP error of an earlier datagram
-                continue
-            self._child.receive_datagram(datagram, address[:2], time.monotonic())
-
-    def _talk(self, now: float) -> None:
-        """Take the sync's events, then send what it has to send."""
-        while (event := self._child.next_event()) is not None:
-            match event:
-                case SessionUp(parent=parent):
-                    self._keep_session()
-                    self._say(f"joined {parent[0]}:{parent[1]}")
-                case Configured():
-                    self._configured()
-                case ParentLost(parent=parent, silent_s=silent_s):
-                    self._say(f"{parent[0]}:{parent[1]} is silent since {silent_s:.0f} s")
-                case Refused(address=address, reason=reason):
-                    self._say(f"{address[0]} refuses this node: {reason}")
-        for datagram, address in self._child.datagrams_to_send(now):
-            try:
-                self._socket.sendto(datagram, address)
-            except OSError:
-                continue  # the network is away; the sync sends again
-
-    def _keep_session(self) -> None:
-        self._place.keeping.save("session", self._child.export())
+    # ---- what the head wants
 
     def _configured(self) -> None:
-        record = self._child.configured
+        record = self._up.configured
         if self._place.stage == RUNNING:
             self._apply_files(record)
         if self._leave_at is None:
             self._orders.configured(record)
 
-    def _apply_files(self, record: dict[str, bytes]) -> None:
-        content = record.get(host_files.ENTRY)
-        if content is None:
+    def _apply_files(self, record: Mapping[str, bytes]) -> None:
+        if host_files.ENTRY not in record:
             return
         try:
             written = host_files.apply(self._place, host_files.parse(record))
         except KedgeError as problem:
-            self._discover("files.error", problem.as_dict())
+            self._up.discover({"files.error": problem.as_dict()})
             self._say(f"host files: {problem}")
             return
-        self._child.set_discovered("files.error", None)
+        self._up.forget("files.error")
         if written != self._state.get("files"):
             self._state["files"] = written
             self._save_state()
             self._say("host files were changed")
             if self._state.get("running"):
-                self._discover("files.running", written)
-
-    # ---- orders
+                self._up.discover({"files.running": written})
 
     def _watch_order(self) -> None:
         process = self._orders.process
@@ -196,7 +147,7 @@ class Agent:
             self._selector.unregister(self._watched)
             self._watched = -1
             self._progress = None
-            self._discover("progress", None)
+            self._up.discover({"progress": None})
         elif messages:
             self._progress = messages[-1]
         if "hand_over" in result:
@@ -217,7 +168,7 @@ class Agent:
     # ---- timers
 
     def _wake_at(self) -> float:
-        times = [self._child.next_timeout(), self._leave_at]
+        times = [self._up.next_timeout(), self._leave_at]
         if self._progress is not None:
             times.append(self._progress_at + _PROGRESS_EVERY_S)
         if self._place.stage == RUNNING:
@@ -226,7 +177,7 @@ class Agent:
 
     def _run_timers(self, now: float) -> None:
         if self._progress is not None and now >= self._progress_at + _PROGRESS_EVERY_S:
-            self._discover("progress", self._progress)
+            self._up.discover({"progress": self._progress})
             self._progress, self._progress_at = None, now
         if self._place.stage == RUNNING and now >= self._look_at:
             self._look_at_init(now)
@@ -235,45 +186,12 @@ class Agent:
         systemd = self._state.get("systemd", True)
         read = init_state.read_systemd if systemd else init_state.read_other
         found = read(self._place.process_1)
-        self._discover("init.state", found.state)
-        self._discover("init.failed", list(found.failed))
+        self._up.discover({"init.state": found.state, "init.failed": list(found.failed)})
         if found.reached and not self._state.get("running"):
             self._state["running"] = True
-            self._discover_running()
+            self._report_running()
             self._orders.resume(image_activate.NAME, "done")
             self._save_state()
             self._say(f"the image is running (init says {found.state})")
         every_s = _RUNNING_EVERY_S if self._state.get("running") else _STARTING_EVERY_S
         self._look_at = now + every_s
-
-
-def _make_child(place: Place) -> Child:
-    """Go on with the session of this boot, or begin one with the token."""
-    chance = random.Random(os.urandom(16))
-    saved = place.keeping.load("session")
-    parents = list(place.boot.parents)
-    if saved is not None:
-        return Child.restore(saved, parents, random_bytes=os.urandom, chance=chance)
-    if not place.boot.token:
-        raise KedgeError(
-            "agent.no_token",
-            "this node's token was used and its session is lost",
-            where=place.boot.node,
-            next_step=f"Boot it again: kedge power cycle {place.boot.node}",
-        )
-    epoch = Epoch(place.boot.term, place.boot.counter)
-    return Child(
-        place.boot.node,
-        epoch,
-        parents,
-        random_bytes=os.urandom,
-        chance=chance,
-        token=place.boot.token,
-    )
-
-
-def _open_socket(place: Place) -> socket.socket:
-    family = socket.AF_INET6 if ":" in place.boot.parents[0][0] else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    opened.bind(("", 0))
-    return opened

@@ -1,4 +1,9 @@
-"""What the boot script told this node on the kernel's command line."""
+"""What the boot script told this node on the kernel's command line.
+
+The token in it is worth one join, seconds after the kernel starts; the key that replaces it lies below
+``/run/kedge/agent``, for root alone. Before the hand-over the initramfs covers ``/proc/cmdline`` with a
+copy without the token. It can still be found, spent, in the kernel's log and in a fresh procfs.
+"""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def mount_image(layers: Sequence[str], root: str, *, upper_share: str = "80%") -
                 f"the image has {len(layers)} layers, more than the kernel can stack",
                 next_step="Flatten the image and import it again",
             )
-        mount("overlay", root, "overlay", 0, options)
+        _mount_overlay(root, options)
     finally:
         for target in reversed(lower):
             with contextlib.suppress(OSError):
@@ -57,6 +57,18 @@ def unmount_image(root: str) -> None:
     """Take an earlier attempt away, if there is one."""
     while os.path.ismount(root):
         unmount(root)
+
+
+def _mount_overlay(root: str, options: str) -> None:
+    try:
+        mount("overlay", root, "overlay", 0, options)
+    except OSError as problem:
+        raise KedgeError(
+            "image.not_stackable",
+            "the image's layers could not be stacked",
+            why=f"{problem.strerror}; the image's kernel needs overlay, and layers of one image",
+            next_step="Import the image again, or use another kernel in it",
+        ) from None
 
 
 def _mount_layer(path: str, target: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from kedge.agent import handover, placing
 from kedge.agent.duties import host_files
-from kedge.agent.place import LAYER0, SYSROOT, Place
+from kedge.agent.place import LAYER0, RUNNING, SYSROOT, Place
 from kedge.agent.process import Tell, in_host
 from kedge.agent.stack import mount_image
 from kedge.lib.errors import KedgeError
@@ -36,8 +36,10 @@ def carry_out(
     place: Place, args: dict[str, Any], record: Mapping[str, bytes], tell: Tell
 ) -> dict[str, Any]:
     """Fetch, verify, mount, write the host files, inject the units. Raises `KedgeError`."""
-    place.require(LAYER0, NAME)
     digest, layers = _read(args)
+    if place.stage == RUNNING and place.keeping.load_object("state.json").get("image") == digest:
+        return {}  # asked again (the head has restarted) for what is running or starting already
+    place.require(LAYER0, NAME)
     node = _node(place, record)
     paths = _fetch_all(place, layers, tell)
     tell({"progress": {"what": "mounting the image", "share": 0.9}})

@@ -1,0 +1,129 @@
+"""The agent's way up: one socket and the child's end of the sync, with values as JSON.
+
+The session's keys are kept below ``/run/kedge/agent`` before anything is sent that relies on them, so
+that the agent after this one (a crash, the hand-over) goes on without a new token.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kedge.agent.place import Place
+from kedge.lib.errors import KedgeError
+from kedge.sync.child import Child
+from kedge.sync.events import Configured, ParentLost, Refused, SessionUp
+from kedge.sync.wire import Epoch
+
+_DATAGRAM_BYTES = 65536
+_DATAGRAMS_A_TURN = 64
+
+Say = Callable[[str], None]
+
+
+class Uplink:
+    """Reports up and receives the configured record; `socket` belongs into the caller's selector."""
+
+    def __init__(self, place: Place, say: Say) -> None:
+        self._place, self._say = place, say
+        self._child = _make_child(place)
+        family = socket.AF_INET6 if ":" in place.boot.parents[0][0] else socket.AF_INET
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        self.socket = socket.socket(family, kind)
+        self.socket.bind(("", 0))
+
+    def discover(self, values: Mapping[str, Any]) -> None:
+        """Report values, all of them or none; None is a value (``null``)."""
+        self._child.discover(
+            {
+                name: json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+                for name, value in values.items()
+            }
+        )
+
+    def forget(self, name: str) -> None:
+        """Report that a value is not known any more."""
+        self._child.set_discovered(name, None)
+
+    @property
+    def configured(self) -> dict[str, bytes]:
+        """The configured record as it is known."""
+        return self._child.configured
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the parent is known to hold all that was reported."""
+        return self._child.in_step
+
+    def next_timeout(self) -> float | None:
+        """When `talk` has something to do, on the monotonic clock."""
+        return self._child.next_timeout()
+
+    def receive(self) -> None:
+        """Take in what the socket holds."""
+        for _ in range(_DATAGRAMS_A_TURN):
+            try:
+                datagram, address = self.socket.recvfrom(_DATAGRAM_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:  # an ICMP error of an earlier datagram
+                continue
+            self._child.receive_datagram(datagram, address[:2], time.monotonic())
+
+    def talk(self, now: float) -> bool:
+        """Take the sync's events, then send what it has to send; True: the record has changed."""
+        changed = False
+        while (event := self._child.next_event()) is not None:
+            match event:
+                case SessionUp(parent=parent):
+                    self.keep()
+                    self._say(f"joined {parent[0]}:{parent[1]}")
+                case Configured():
+                    changed = True
+                case ParentLost(parent=parent, silent_s=silent_s):
+                    self._say(f"{parent[0]}:{parent[1]} is silent since {silent_s:.0f} s")
+                case Refused(address=address, reason=reason):
+                    self._say(f"{address[0]} refuses this node: {reason}")
+        self.send(now)
+        return changed
+
+    def send(self, now: float) -> None:
+        """Send what there is to send."""
+        for datagram, address in self._child.datagrams_to_send(now):
+            try:
+                self.socket.sendto(datagram, address)
+            except OSError:
+                continue  # the network is away; the sync sends again
+
+    def keep(self) -> None:
+        """Keep the session for the agent after this one."""
+        self._place.keeping.save("session", self._child.export())
+
+
+def _make_child(place: Place) -> Child:
+    """Go on with the session of this boot, or begin one with the token."""
+    chance = random.Random(os.urandom(16))
+    saved = place.keeping.load("session")
+    parents = list(place.boot.parents)
+    if saved is not None:
+        return Child.restore(saved, parents, random_bytes=os.urandom, chance=chance)
+    if not place.boot.token:
+        raise KedgeError(
+            "agent.no_token",
+            "this node's token was used and its session is lost",
+            where=place.boot.node,
+            next_step=f"Boot it again: kedge power cycle {place.boot.node}",
+        )
+    return Child(
+        place.boot.node,
+        Epoch(place.boot.term, place.boot.counter),
+        parents,
+        random_bytes=os.urandom,
+        chance=chance,
+        token=place.boot.token,
+    )
