@@ -21,7 +21,7 @@ ARGUMENT = re.compile(r"[A-Za-z0-9_.,:=/@%+~*!?^\[\]-]{1,1024}")
 ARGUMENTS_BYTES = 1800
 """The kernel takes 2048, the bootloader's own words included."""
 RESERVED = ("kedge.", "initrd=")
-UNSAFE = re.compile(r"[^A-Za-z0-9 _.,:=/@%+()'-]")
+UNSAFE = re.compile(r"[^A-Za-z0-9 _.,:=/@%+()-]")
 WAIT_LEAST_S, WAIT_MOST_S = 2, 60
 LINE_LENGTH = 160
 
