@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from kedge.core.engine.engine import Engine
@@ -221,6 +222,20 @@ class Head:
         self._relate(node, changed)
         self.configured(node)
         self.journal.publish("node", {"node": name})
+
+    def foresee(self, configuration: Configuration, first: Mapping[str, str]) -> Explanation:
+        """The path a node would take were it configured so (passing through ``first``)."""
+        node = self.nodes[configuration.name]
+        would = replace(node, refined=dict(node.refined))
+        changed = would.reconfigure(configuration)
+        related = {key for variable in changed for key in self._related.get(variable, ())}
+        seen = {
+            key: UNKNOWN if key in self._asked else self._symbol(would, key)
+            for key in related
+            if key in node.discovered
+        }
+        goals = {**self.graph.goals(would.goals_from()), **first}
+        return self.engine.plan_to(node.name, goals, seen)
 
     def _tell_configured(self, node: NodeState) -> None:
         configuration = node.configuration

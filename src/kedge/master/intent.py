@@ -78,10 +78,13 @@ class Wishes:
         what = ", ".join(f"{key}={value}" for key, value in values.items())
         self._commit(self._with_values(names, values, by), by, f"set {fold(names)} {what}")
 
-    def preview(self, nodes: Iterable[str], values: Mapping[str, Value]) -> list[Change]:
+    def preview(
+        self, nodes: Iterable[str], values: Mapping[str, Value]
+    ) -> tuple[Site, list[Change]]:
         """What `set_values` would change."""
         names = self._known(nodes)
-        return diff(self._head.site, self._resolve(self._with_values(names, values, "")))
+        wanted = self._resolve(self._with_values(names, values, "this command"))
+        return wanted, diff(self._head.site, wanted)
 
     def _with_values(self, names: Iterable[str], values: Mapping[str, Value], by: str) -> Intent:
         overrides: dict[str, dict[str, Any]] = {

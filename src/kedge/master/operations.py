@@ -13,6 +13,7 @@ from typing import Any
 from kedge import __version__
 from kedge.core.condition import Condition
 from kedge.core.draw import draw
+from kedge.core.engine.showing import Explanation
 from kedge.core.events import Requested, Retried
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
@@ -152,15 +153,22 @@ class Operations:
         self._wishes.set_values(names, values, by)
         return {"nodes": fold(names), "revision": self._wishes.intent.revision}
 
-    def preview(self, nodes: str, values: Mapping[str, Value]) -> Json:
-        """What `set_values` would change, and nothing else."""
+    def preview(self, nodes: str, values: Mapping[str, Value], action: str = "") -> Json:
+        """What `set_values` would change and which paths nodes would take, and nothing else."""
         names = self._chosen(nodes, at_least_one=True)
-        return {"nodes": fold(names), "changes": rows(self._wishes.preview(names, values))}
+        site, changes = self._wishes.preview(names, values)
+        first = {"power.state": "off"} if action == "cycle" else {}
+        alike: dict[str, tuple[list[str], list[Json]]] = {}
+        for name in names:
+            steps = self._steps(self._head.foresee(site.nodes[name], first))
+            alike.setdefault(repr(steps), ([], steps))[0].append(name)
+        plans = [{"node": fold(found), "steps": steps} for found, steps in alike.values()]
+        return {"nodes": fold(names), "changes": rows(changes), "plans": plans}
 
     def preview_power(self, nodes: str, action: str) -> Json:
-        """What `power` would change, and nothing else (a cycle configures nothing)."""
+        """What `power` would change (a cycle configures nothing: its way to off is shown)."""
         values: dict[str, Value] = {"power.state": action} if action != "cycle" else {}
-        return {**self.preview(nodes, values), "action": action}
+        return {**self.preview(nodes, values, action), "action": action}
 
     def hold(self, nodes: str, reason: str, by: str) -> Json:
         """Leave nodes alone until they are released."""
@@ -232,8 +240,21 @@ class Operations:
     def _path(self, name: str) -> Json:
         condition = self._head.engine.condition(name)
         explanation = self._head.engine.explain(name)
+        return {
+            "node": name,
+            "phase": condition.phase,
+            "why": condition.why,
+            "waits": explanation.waits,
+            "steps": self._steps(explanation),
+            "cost_s": explanation.cost_s,
+            "proven_cheapest": explanation.proven,
+            "given_up": list(explanation.given_up),
+            "blocked_by": explanation.blocked_by,
+        }
+
+    def _steps(self, explanation: Explanation) -> list[Json]:
         summaries = {key: m.summary for key, m in self._head.graph.mutations.items()}
-        steps = [
+        return [
             {
                 "mutation": step.mutation,
                 "effects": dict(step.effects),
@@ -245,17 +266,6 @@ class Operations:
             }
             for step, reason in zip(explanation.plan, explanation.reasons, strict=True)
         ]
-        return {
-            "node": name,
-            "phase": condition.phase,
-            "why": condition.why,
-            "waits": explanation.waits,
-            "steps": steps,
-            "cost_s": explanation.cost_s,
-            "proven_cheapest": explanation.proven,
-            "given_up": list(explanation.given_up),
-            "blocked_by": explanation.blocked_by,
-        }
 
     def _row(self, node: NodeState) -> Json:
         condition: Condition = self._head.engine.condition(node.name)

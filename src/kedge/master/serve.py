@@ -87,14 +87,11 @@ async def serving(
         )  # fmt: skip
         wishes = Wishes(store, graph, clock, journal, head)
         head.configured = partial(send_records, head, link)
-        for permit in permits.open.values():
-            link.admit(permit)
+        admit_again(permits, link)
         await link.open()
         try:
             journal.write("", "master", "start", cause=f"term {term}")
-            site = wishes.start()
-            if site is not None:
-                head.configure(site)
+            configure_again(wishes, head, supervisor)
             supervisor.spawn("keep the engine's memory", partial(keep_memory, engine, store))
             for module in graph.modules.values():
                 for number, service in enumerate(module.services):
@@ -111,3 +108,25 @@ async def serving(
     finally:
         lanes.close()
         store.close()
+
+
+def admit_again(permits: Permits, link: Link) -> None:
+    """Let the nodes join whose boot was under way when the last process ended."""
+    for permit in list(permits.open.values()):
+        try:
+            link.admit(permit)
+        except KedgeError:  # it had joined; the process ended before it could say so
+            permits.end(permit.node)
+
+
+def configure_again(wishes: Wishes, head: Head, supervisor: Supervisor) -> None:
+    """Take the site as it was last committed. If this version refuses it, serve without: nodes run on,
+    and everybody who looks is told."""
+    try:
+        site = wishes.start()
+    except KedgeError as error:
+        head.journal.write("", "service", "site", cause=str(error))
+        supervisor.failing["site"] = f"{error}. Correct it and type: kedge apply"
+        return
+    if site is not None:
+        head.configure(site)

@@ -20,7 +20,7 @@ from kedge.modules.image.access import registry_access
 from kedge.modules.image.importer import import_image
 from kedge.modules.image.once import Once
 from kedge.modules.image.pins import pin, pinned, read_pins
-from kedge.modules.image.reference import parse_reference
+from kedge.modules.image.reference import parse_source
 from kedge.modules.image.store import ImageRecord, find_record, missing_blobs, read_records
 from kedge.modules.port import Io, Node
 
@@ -123,7 +123,7 @@ module.edge(
 async def import_now(io: Io, args: Mapping[str, Value]) -> Value:
     """Import ``{"reference", "arch"}`` again; nodes that want the reference move to what it is now."""
     reference, arch = str(args.get("reference") or ""), str(args.get("arch") or ARCHES[0])
-    parse_reference(reference)
+    parse_source(reference)
     if arch not in ARCHES:
         raise KedgeError(
             "image.arch", f"{arch!r} is no architecture", next_step=f"Valid: {', '.join(ARCHES)}"
@@ -156,7 +156,7 @@ async def show_image(io: Io, args: Mapping[str, Value]) -> Value:
     asked = str(args.get("image") or "")
     pins = read_pins(io.state_dir)
     digests = {digest for name, digest in pins.items() if name.partition(" ")[0] == asked}
-    found = [
+    found: list[Value] = [
         record.as_json()
         for record in read_records(io.state_dir)
         if record.digest in digests
