@@ -99,18 +99,21 @@ class FakeOperations:
         return [{"mac": "52:54:00:77:00:99", "first_seen": 1.0, "address": "10.77.255.240"}]
 
     def plan(self, nodes: str) -> list[dict[str, Any]]:
-        step = {
-            "mutation": "power.switch_on", "effects": {"power.state": "on"}, "cost_s": 5,
-            "where": "head", "after": [],
-        }  # fmt: skip
         return [
             {
-                "node": name, "plan": [step], "reasons": ["power.state=on is configured"],
-                "cost_s": 5, "proven": True, "given_up": [],
+                "node": name, "phase": self.phases[name], "why": self.why, "waits": "",
+                "steps": self.steps(), "cost_s": 5, "proven_cheapest": True, "given_up": [],
                 "blocked_by": "nothing makes it so" if self.phases[name] == "blocked" else "",
-                "waits": "",
             }
             for name in self.chosen(nodes)
+        ]  # fmt: skip
+
+    def steps(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "mutation": "power.switch_on", "effects": {"power.state": "on"}, "cost_s": 5,
+                "where": "head", "after": [], "why": "power.state=on is configured", "summary": "",
+            }
         ]  # fmt: skip
 
     def graph(self, *, style: str, module: str, node: str) -> str:
@@ -169,7 +172,9 @@ class FakeOperations:
         return {"nodes": fold(names), "revision": self.revision}
 
     def preview(self, nodes: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {"nodes": fold(self.chosen(nodes)), "changes": self.changes()}
+        folded = fold(self.chosen(nodes))
+        plans = [{"node": folded, "steps": self.steps()}]
+        return {"nodes": folded, "changes": self.changes(), "plans": plans}
 
     def preview_power(self, nodes: str, action: str) -> dict[str, Any]:
         return {**self.preview(nodes, {}), "action": action}

@@ -147,7 +147,12 @@ async def test_dry_runs_change_nothing(
     revision = cluster.operations.about()["revision"]
     capsys.readouterr()
     assert await cluster.kedge("power", "off", "n[1-3]", "--dry-run", "-o", "json") == 0
-    (change,) = json.loads(capsys.readouterr().out)["changes"]
+    told = json.loads(capsys.readouterr().out)
+    (change,), (plan,) = told["changes"], told["plans"]
+    assert plan["node"] == "n[1-3]"
+    assert [step["mutation"] for step in plan["steps"]] == ["power.switch_off"]
+    assert await cluster.kedge("power", "cycle", "n4", "--dry-run") == 0
+    assert "power.switch_off" in capsys.readouterr().out
     assert (change["name"], change["before"], change["after"]) == ("n[1-3]", "on", "off")
     assert await cluster.kedge("node", "set", "n1", "power.state=off", "--dry-run") == 0
     assert cluster.operations.about()["revision"] == revision

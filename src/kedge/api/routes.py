@@ -62,7 +62,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/v1/plan", "plan", "Each node's path to what is configured, or what blocks it",
-        Rows, lambda ops, asked: ops.plan(asked.query.nodes),
+        list[shapes.PlanRow], lambda ops, asked: ops.plan(asked.query.nodes),
         query=shapes.NodesQuery,
     ),
     Route(
@@ -85,12 +85,12 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/v1/diff", "diff", "What applying a site's files would change",
-        Rows, lambda ops, asked: ops.diff(asked.body.files),
+        list[shapes.ChangeRow], lambda ops, asked: ops.diff(asked.body.files),
         body=shapes.Files, most_bytes=SITE_BYTES,
     ),
     Route(
         "POST", "/v1/apply", "apply", "Make files the site, whole or not at all",
-        Rows,
+        list[shapes.ChangeRow],
         lambda ops, asked: ops.apply(asked.body.files, asked.by, asked.body.revision),
         body=shapes.Application, most_bytes=SITE_BYTES,
     ),

@@ -158,6 +158,45 @@ class NodeDetail(NodeRow):
     facts: dict[str, Any]
 
 
+class PlanStep(Struct):
+    """A step to come: what it is for (``why``), and the steps it comes ``after`` (by place)."""
+
+    mutation: str
+    effects: dict[str, str]
+    cost_s: int
+    where: str
+    after: list[int]
+    why: str
+    summary: str
+
+
+class PlanRow(Struct):
+    """A node's path to what is configured; ``blocked_by`` where there is none."""
+
+    node: str
+    phase: str
+    why: str
+    waits: str
+    steps: list[PlanStep]
+    cost_s: int
+    proven_cheapest: bool
+    given_up: list[str]
+    blocked_by: str
+
+
+class ChangeRow(Struct):
+    """One field of one thing that changes; ``varied`` counts the values behind a folded row."""
+
+    kind: str
+    name: str
+    change: str
+    field: str
+    before: Any
+    after: Any
+    origin: str
+    varied: int
+
+
 class VariableRow(Struct):
     """A declared variable."""
 

@@ -96,11 +96,11 @@ def _change(
         code = await wait_converged(client, nodes, timeout_s) if wait else 0
         return answer, code
 
-    from kedge.cli.render import diff_lines
+    from kedge.cli.render import preview_lines
 
     answer, code = ask(change)
     if dry_run or output != "table":
-        show(answer, output, lambda: diff_lines(answer["changes"]))
+        show(answer, output, lambda: preview_lines(answer))
     else:
         say(f"{answer['nodes']}: set, revision {answer['revision']}")
     click.get_current_context().exit(code)

@@ -57,10 +57,10 @@ def _changing(action: str) -> Callable[..., None]:
 
 
 def _preview(nodes: str, action: str, output: str) -> None:
-    from kedge.cli.render import diff_lines
+    from kedge.cli.render import preview_lines
 
     answer = ask(lambda client: client.power(nodes, action, dry_run=True))
-    show(answer, output, lambda: diff_lines(answer["changes"]))
+    show(answer, output, lambda: preview_lines(answer))
 
 
 for _action, _help in (

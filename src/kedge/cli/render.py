@@ -159,12 +159,12 @@ def diff_lines(rows: Iterable[Mapping[str, Any]]) -> list[Text]:
 
 def plan_lines(row: Mapping[str, Any]) -> list[Text]:
     """One node's path: steps with what they are for, or what is in the way."""
-    steps: list[Mapping[str, Any]] = list(row.get("plan") or [])
-    reasons: list[str] = list(row.get("reasons") or [])
+    steps: list[Mapping[str, Any]] = list(row.get("steps") or [])
+    cost_s = row.get("cost_s", sum(step["cost_s"] for step in steps))
     head = Text(str(row.get("node", "")), style="bold")
     if steps:
-        proven = "" if row.get("proven", True) else ", not proven cheapest"
-        head.append(f": {len(steps)} steps, about {row.get('cost_s', 0)} s{proven}", style="")
+        proven = "" if row.get("proven_cheapest", True) else ", not proven cheapest"
+        head.append(f": {len(steps)} steps, about {cost_s} s{proven}", style="")
     elif not row.get("blocked_by"):
         head.append(": nothing to do", style="green")
     lines = [head]
@@ -174,13 +174,21 @@ def plan_lines(row: Mapping[str, Any]) -> list[Text]:
         line = Text(f"  {place + 1}. {step['mutation']}", style="cyan").append(f"  {effects}")
         behind = f", after {' and '.join(after)}" if after else ""
         line.append(f"  ({step['cost_s']} s, {step['where']}{behind})", style="dim")
-        if place < len(reasons) and reasons[place]:
-            line.append(f"\n     because {reasons[place]}", style="dim")
+        if step.get("why"):
+            line.append(f"\n     because {step['why']}", style="dim")
         lines.append(line)
     if row.get("waits"):
         lines.append(Text(f"  waits {row['waits']}", style="yellow"))
     if row.get("blocked_by"):
         lines.append(Text(f"  blocked: {row['blocked_by']}", style="red"))
+    return lines
+
+
+def preview_lines(answer: Mapping[str, Any]) -> list[Text]:
+    """What would change, and the paths that nodes would take."""
+    lines = diff_lines(answer["changes"])
+    for plan in answer.get("plans") or ():
+        lines += plan_lines(plan)
     return lines
 
 

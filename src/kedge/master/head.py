@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from kedge.core.engine.engine import Engine
+from kedge.core.engine.showing import Explanation
 from kedge.core.events import (
     BudgetSet,
     Effect,

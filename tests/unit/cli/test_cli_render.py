@@ -98,11 +98,10 @@ def test_a_plan_shows_steps_order_and_reasons() -> None:
             {
                 "node": "n1",
                 "cost_s": 25,
-                "plan": [
-                    {**step, "mutation": "power.switch_on"},
-                    {**step, "mutation": "boot.load", "after": [0]},
+                "steps": [
+                    {**step, "mutation": "power.switch_on", "why": ""},
+                    {**step, "mutation": "boot.load", "after": [0], "why": "it is not running"},
                 ],
-                "reasons": ["", "it is not running"],
             }
         )
     )

@@ -298,6 +298,15 @@ class Engine:
 
     plan_for = explain
 
+    def plan_to(
+        self, node: str, goals: Mapping[str, str], seen: Mapping[str, str]
+    ) -> showing.Explanation:
+        """The path that other goals would lead to, were ``seen`` discovered; changes nothing."""
+        common = self._common
+        wanted = common.compiled.assignment(self.graph.meaningful(goals))
+        found = common.compiled.assignment(seen)
+        return showing.plan_to(common, common.records[node], wanted, found)
+
     def export(self) -> dict[str, Any]:
         """What must survive a restart and cannot be discovered again; JSON can hold it."""
         return keeping.export(self._common, self._saved)

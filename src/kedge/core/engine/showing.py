@@ -12,6 +12,7 @@ from kedge.core.engine.phases import describe
 from kedge.core.engine.record import Record
 from kedge.core.explain import reasons
 from kedge.core.planner.order import Plan
+from kedge.core.planner.task import Goals
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +115,22 @@ def explain(common: Common, record: Record) -> Explanation:
         tuple(common.compiled.named(plan.given_up)),
         common.explainer.obstacles(record.state, plan.given_up, penalised) if plan.given_up else "",
         episode.waits if episode else "",
+    )
+
+
+def plan_to(common: Common, record: Record, goals: Goals, seen: Goals) -> Explanation:
+    """The path to other goals, from the present view with ``seen`` put in; changes nothing."""
+    state = list(record.state)
+    for variable, value in seen:
+        state[variable] = value
+    plan = common.planner.plan(state, goals)
+    return Explanation(
+        record.name,
+        _steps(common, plan, 0),
+        reasons(common.compiled, plan.steps, goals),
+        plan.cost,
+        plan.proven,
+        tuple(common.compiled.named(plan.given_up)),
+        common.explainer.obstacles(state, plan.given_up, ()) if plan.given_up else "",
+        "",
     )
