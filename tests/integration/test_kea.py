@@ -149,6 +149,18 @@ async def test_an_applied_site_reaches_kea_without_a_restart(
     assert not served.failures
 
 
+async def test_a_site_that_dhcp_cannot_serve_leaves_the_former_one(
+    io: FakeIo, client: Client
+) -> None:
+    await begin(io, BootSettings(strangers="10.77.1.20-10.77.1.29"))
+    io.configure(site_of(30))
+    await io.until(lambda: len(io.events) > 1)
+    assert "holds 10.77.1.20" in io.events[1].cause
+    answer = await client.boot(mac_of(3), BIOS)
+    assert answer is not None and answer.address == "10.77.1.4"
+    assert not io.failures
+
+
 async def test_a_node_asks_under_other_client_ids_and_keeps_its_address(
     served: FakeIo, client: Client
 ) -> None:

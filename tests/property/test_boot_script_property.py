@@ -30,8 +30,9 @@ def test_boot_scripts_hold_only_our_commands(arguments: list[str], node: str) ->
     assert not DANGEROUS & set(lines[1])
 
 
-@given(st.text(max_size=300), st.integers())
-def test_wait_scripts_hold_only_our_commands(reason: str, seconds: int) -> None:
-    lines = wait_script(reason, "http://h/boot/m", seconds).splitlines()
-    assert [line.split(" ")[0] for line in lines] == ["#!ipxe", "echo", ":wait", "sleep", "chain"]
+@given(st.text(max_size=300), st.integers(), st.booleans())
+def test_wait_scripts_hold_only_our_commands(reason: str, seconds: int, renew: bool) -> None:
+    lines = wait_script(reason, "http://h/boot/m", seconds, renew=renew).splitlines()
+    ours = ["#!ipxe", "echo", ":wait", "sleep", *(["dhcp"] if renew else []), "chain"]
+    assert [line.split(" ")[0] for line in lines] == ours
     assert not DANGEROUS & set(lines[1])

@@ -71,7 +71,12 @@ async def _keep(io: Io, settings: BootSettings, socket: Path, pushed: Site | Non
     while True:
         site = io.site
         if site is not pushed:
-            rendered = await asyncio.to_thread(configuration_of, site, settings, socket)
-            await kea.command(socket, "config-set", rendered)
+            try:
+                rendered = await asyncio.to_thread(configuration_of, site, settings, socket)
+                await kea.command(socket, "config-set", rendered)
+            except KedgeError as error:
+                if pushed is None or error.code == "boot.dhcp_unreachable":
+                    raise
+                io.event("", "refused", "boot.dhcp", f"nodes keep what DHCP gave them: {error}")
             pushed = site
         await asyncio.sleep(LOOK_S)

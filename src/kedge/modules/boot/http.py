@@ -76,11 +76,15 @@ class BootServer:
         if machine is None:
             if self.notes.stranger_may_be_told():
                 self.io.observe_stranger(mac, {"address": source})
-            return self._wait(mac, f"{mac} is in no file of this cluster", STRANGER_WAIT_S)
+            return self._wait(
+                mac, f"{mac} is in no file of this cluster", STRANGER_WAIT_S, renew=True
+            )
         if source != machine.address:
             self.notes.refused(machine.node, "boot.script", f"asked for from {source}, which is "
                                f"not its address {machine.address}")  # fmt: skip
-            return self._wait(mac, f"{source} is not the address of {machine.node}", PROBLEM_WAIT_S)
+            return self._wait(
+                mac, f"{source} is not the address of {machine.node}", PROBLEM_WAIT_S, renew=True
+            )
         return self._script_for(machine)
 
     def _script_for(self, machine: Machine) -> web.StreamResponse:
@@ -114,9 +118,12 @@ class BootServer:
         load = Load(machine.node, self.place.url, image.kernel.blob, initrds, arguments)
         return _Prepared(load, machine.mac, self.place.parent, layer0.squashfs.blob)
 
-    def _wait(self, mac: str, reason: str, seconds: int) -> web.StreamResponse:
+    def _wait(
+        self, mac: str, reason: str, seconds: int, *, renew: bool = False
+    ) -> web.StreamResponse:
         spread = randrange(1 + seconds // 2)
-        script = wait_script(reason, f"{self.place.url}/boot/{mac}", seconds + spread)
+        url = f"{self.place.url}/boot/{mac}"
+        script = wait_script(reason, url, seconds + spread, renew=renew)
         return web.Response(text=script, content_type=SCRIPT, headers={"Cache-Control": "no-store"})
 
     async def give_blob(self, request: web.Request) -> web.StreamResponse:

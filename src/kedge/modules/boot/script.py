@@ -97,14 +97,16 @@ def boot_script(load: Load) -> str:
     return "\n".join(lines) + "\n"
 
 
-def wait_script(reason: str, url: str, seconds: int) -> str:
-    """The script that shows ``reason`` on the console, sleeps, and asks ``url`` again, for ever."""
+def wait_script(reason: str, url: str, seconds: int, *, renew: bool = False) -> str:
+    """The script that shows ``reason`` on the console, sleeps, and asks ``url`` again, for ever;
+    with ``renew`` it asks for its address again too (it may have become a node's)."""
     seconds = min(max(seconds, WAIT_LEAST_S), WAIT_MOST_S)
     lines = [
         "#!ipxe",
         f"echo Kedge: {_say(reason)}",
         ":wait",
         f"sleep {seconds}",
+        *(["dhcp || goto wait"] if renew else []),
         f"chain --replace --autofree {url} || goto wait",
     ]
     return "\n".join(lines) + "\n"
