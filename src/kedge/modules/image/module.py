@@ -25,6 +25,7 @@ from kedge.modules.image.store import ImageRecord, find_record, missing_blobs, r
 from kedge.modules.port import Io, Node
 
 IMPORT_TIMEOUT_S = 1800.0
+ACTIVATE_TIMEOUT_S = 600.0  # a large image over a busy network, and an init that waits for its devices
 ARCHES = ("x86_64", "aarch64")
 
 module = Module("image", summary="Bring OCI images from a registry to the nodes, by digest")
@@ -113,7 +114,7 @@ module.edge(
     requires={running: "none", ready: "ready", "boot.stage": "layer0"},
     on_timeout={"boot.stage": "stuck"},
     cost_s=30,
-    timeout_s=300,
+    timeout_s=ACTIVATE_TIMEOUT_S,
     summary="Fetch, verify and mount the image on the node and start its init",
     handler=activate,
 )
