@@ -121,6 +121,8 @@ def test_from_the_kernel_to_a_running_systemd_image_and_off(bench: Bench) -> Non
     assert progress and all(0 <= step["share"] <= 1 for step in progress)
     assert any(wanted.startswith("bytes=") for _, wanted in bench.blobs.requests)
 
+    bench.wait(lambda: "node-one login:" in machine.console)
+
     # The order is not carried out again, and a changed file is applied live.
     two = FILE | {"content": base64.b64encode(b"two\n").decode()}
     bench.head.configure({"files": [two], ORDER: {"id": "step-1", "args": args}})
@@ -139,7 +141,6 @@ def test_from_the_kernel_to_a_running_systemd_image_and_off(bench: Bench) -> Non
     bench.head.configure({"order/power.shutdown": {"id": "step-4", "args": {"action": "off"}}})
     bench.wait(lambda: machine.is_off)
     assert ("order/power.shutdown", {"id": "step-4", "status": "done"}) in bench.head.history
-    assert "node-one login:" in machine.console
 
 
 def test_a_corrupt_layer_leaves_the_node_in_layer0_and_a_new_order_goes_through(
