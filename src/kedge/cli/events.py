@@ -35,7 +35,11 @@ def events(nodes: str, follow: bool, limit: int, after: int, output: str) -> Non
         last = rows[-1].seq if rows else after
         await _follow(client, nodes, last, output)
 
-    ask(look)
+    try:
+        ask(look)
+    except KeyboardInterrupt:
+        if not follow:
+            raise
 
 
 async def _follow(client: Client, nodes: str, last: int, output: str) -> None:

@@ -50,6 +50,7 @@ Exit status:
   3  not in time (--wait --timeout)
   4  nodes are held, blocked or quarantined (--wait, --check)
   5  cannot reach kedge serve
+  130  interrupted
 
 \b
 Environment:
@@ -105,7 +106,9 @@ def run(arguments: list[str]) -> int:
     except KedgeError as error:
         report(error, arguments)
         return exit_code(error)
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as abort:
+        if isinstance(abort.__cause__, KeyboardInterrupt):
+            return INTERRUPTED
         click.echo("Nothing was done.", err=True)
         return FAILED
     except click.ClickException as error:

@@ -113,7 +113,7 @@ def status_table(rows: Sequence[NodeStatus], now: float, *, each: bool | None = 
 
 def summary_line(rows: Sequence[NodeStatus]) -> Text:
     """How many nodes are in which phase."""
-    line = Text(f"{len(rows)} nodes")
+    line = Text("1 node" if len(rows) == 1 else f"{len(rows)} nodes")
     for phase, colour in COLOURS.items():
         count = sum(row.phase == phase for row in rows)
         if count:
@@ -128,7 +128,7 @@ def clock(at: float) -> str:
 
 def event_line(event: Event) -> Text:
     """One event in one line."""
-    line = Text(clock(event.at), style="dim")
+    line = Text().append(clock(event.at), style="dim")
     line.append(f"  {visible(event.node or '-'):<10} ", style="bold")
     line.append(visible(f"{event.what} {event.subject}"))
     if event.before or event.after:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ def status(nodes: str, watch: bool, each: bool | None, check: bool, output: str)
     Alike nodes are folded into one row when there are many.
     """
     if watch:
-        ask(lambda client: _watch(client, nodes, each, output))
+        with contextlib.suppress(KeyboardInterrupt):
+            ask(lambda client: _watch(client, nodes, each, output))
         return
 
     async def look(client: Client) -> tuple[About, list[NodeStatus]]:
@@ -59,7 +61,8 @@ def _drawn(about: About, rows: Sequence[NodeStatus], each: bool | None) -> Itera
     for name, why in about.degraded.items():
         yield Text(f"degraded: {name}: {why}", style="red")
     if about.strangers:
-        yield Text(f"{about.strangers} unknown machines were seen: kedge strangers", style="yellow")
+        were = "machine was" if about.strangers == 1 else "machines were"
+        yield Text(f"{about.strangers} unknown {were} seen: kedge strangers", style="yellow")
 
 
 async def _watch(client: Client, nodes: str, each: bool | None, output: str) -> None:
@@ -82,10 +85,12 @@ async def _watch(client: Client, nodes: str, each: bool | None, output: str) -> 
                 live.update(Visible(Group(*_drawn(about, last, each))), refresh=True)
                 await asyncio.sleep(1.0 if screen.is_terminal else 10.0)
 
-        ticking = asyncio.create_task(tick())
+        ticking: asyncio.Task[None] | None = None
         try:
             async for last in looks(client, nodes):
                 about = await client.about()
+                ticking = ticking or asyncio.create_task(tick())
                 live.update(Visible(Group(*_drawn(about, last, each))), refresh=True)
         finally:
-            ticking.cancel()
+            if ticking is not None:
+                ticking.cancel()

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LOOK_LEAST_S = 0.3
 LOOK_MOST_S = 5.0
+LOOK_SHARE = 5
+"""Looking at many nodes takes the master some time: leave it so many times that for its own work."""
+
 SURE_S = 1.5
 """Trouble must last so long before it is believed: a plan may be on its way."""
 
@@ -47,8 +50,11 @@ async def looks(client: Client, nodes: str) -> AsyncIterator[list[NodeStatus]]:
     async with news(client) as heard:
         while True:
             heard.clear()
-            yield await client.status(nodes)
-            await asyncio.sleep(LOOK_LEAST_S)
+            began = time.monotonic()
+            rows = await client.status(nodes)
+            took_s = time.monotonic() - began
+            yield rows
+            await asyncio.sleep(max(LOOK_LEAST_S, took_s * LOOK_SHARE))
             try:
                 async with asyncio.timeout(LOOK_MOST_S):
                     await heard.wait()
@@ -56,9 +62,10 @@ async def looks(client: Client, nodes: str) -> AsyncIterator[list[NodeStatus]]:
                 continue
 
 
-def verdict(rows: Sequence[NodeStatus]) -> int | None:
+def verdict(rows: Sequence[NodeStatus], *, held_is_fine: bool = False) -> int | None:
     """The exit status when every node has settled; None while any may still move."""
-    if all(row.phase == "converged" for row in rows):
+    fine = ("converged", "held") if held_is_fine else ("converged",)
+    if all(row.phase in fine for row in rows):
         return DONE
     if all(row.phase == "converged" or row.phase in SETTLED for row in rows):
         return TROUBLE
@@ -97,7 +104,10 @@ def _line_teller() -> Callable[[Sequence[NodeStatus]], None]:
 
 
 async def wait_converged(client: Client, nodes: str, timeout_s: float) -> int:
-    """Show progress until all nodes have settled or time is up; returns the exit status."""
+    """Show progress until all nodes have settled or time is up; returns the exit status.
+
+    A held node is trouble for who names it; among all nodes (an empty nodeset) it is as it should be.
+    """
     screen = console(err=True)
     tell = _line_teller()
     live = None
@@ -116,7 +126,7 @@ async def wait_converged(client: Client, nodes: str, timeout_s: float) -> int:
                         live.update(_drawn(rows))
                     else:
                         tell(rows)
-                    found = verdict(rows)
+                    found = verdict(rows, held_is_fine=not nodes)
                     if found == DONE:
                         code = DONE
                         break
@@ -140,4 +150,5 @@ def _conclude(rows: Sequence[NodeStatus], code: int, timeout_s: float) -> None:
             step = f" Next: {row.next}" if row.next else ""
             say(f"{row.node}: {row.phase}: {row.why}{step}")
     if code == DONE:
-        say(f"{fold(row.node for row in rows) or 'no node'}: converged")
+        there = fold(row.node for row in rows if row.phase == "converged")
+        say(f"{there or 'no node'}: converged")
