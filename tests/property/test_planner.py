@@ -78,7 +78,7 @@ def relaxed_price(compiled: Compiled, start: tuple[int, ...], goals: Goals) -> i
     return found.price
 
 
-def chain_modules(rng: random.Random, length: int) -> list[Module]:
+def chain_modules(rng: random.Random, length: int, needs_most: int = 2) -> list[Module]:
     """Services on one base, each needing some of those before it."""
     base = Module("base", summary="")
     power = base.variable("power", Enum(("off", "on")), configured=True)
@@ -96,11 +96,13 @@ def chain_modules(rng: random.Random, length: int) -> list[Module]:
             initial="stopped",
         )
         module.listens(state, timeout_s=60, requires={power: "on"})
-        needs = dict.fromkeys(rng.sample(made, min(len(made), rng.randint(0, 2))), "running")
+        needs = dict.fromkeys(
+            rng.sample(made, min(len(made), rng.randint(0, needs_most))), "running"
+        )
         start_needs: dict[Variable | str, str] = {state: "stopped", **needs}
         module.edge("start", {state: "running"}, where="node", requires=start_needs, cost_s=3)
         stop_needs: dict[Variable | str, str] = {state: "running"}
-        if made and rng.random() < 0.3:
+        if made and needs_most and rng.random() < 0.3:
             stop_needs[rng.choice(made)] = "stopped"
         module.edge("stop", {state: "stopped"}, where="node", requires=stop_needs, cost_s=2)
         if rng.random() < 0.5:

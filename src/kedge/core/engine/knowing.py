@@ -116,25 +116,30 @@ def _judge(
                 failed.setdefault(running.serial, variable)
         if not written and (variable, state[variable]) not in hoped:
             unfit.append(variable)
-    idle = not episode.running
+    idle, plan = not episode.running, episode.plan
     for running in list(episode.running):
         if running.serial in failed:
             _contradict(common, record, running, failed[running.serial])
         elif all(state[v] == value for v, value in running.action.own):
-            if running.place >= 0:
-                episode.done |= 1 << running.place
-            elif episode.plan and any(v in episode.plan.relevant for v, _ in running.action.writes):
-                episode.plan = None
-            end_step(common, record, running, "done")
-    plan = episode.plan
-    if plan is None:
+            _done(common, record, episode, running)
+    if plan is None or (episode.plan is None and not failed):
         return
     relevant = [v for v in unfit if v in plan.relevant or plan.given_up]
-    if relevant:
-        episode.spoiled = (plan, episode.done, tuple(relevant))
+    if relevant or failed:
+        spoiling = dict.fromkeys((*relevant, *failed.values()))
+        episode.spoiled = (plan, episode.done, tuple(spoiling))
         episode.plan = None
-        if idle and counts:
-            _count(common, record, relevant, before)
+    if relevant and idle and counts:
+        _count(common, record, relevant, before)
+
+
+def _done(common: Common, record: Record, episode: Episode, running: Running) -> None:
+    """All declared effects were seen. A step that the plan did not know of may have changed it."""
+    if running.place >= 0:
+        episode.done |= 1 << running.place
+    elif episode.plan and any(v in episode.plan.relevant for v, _ in running.action.writes):
+        episode.plan = None
+    end_step(common, record, running, "done")
 
 
 def _count(common: Common, record: Record, variables: Sequence[int], before: State) -> None:
@@ -194,5 +199,3 @@ def _contradict(common: Common, record: Record, running: Running, variable: int)
     compiled = common.compiled
     reason = f"{compiled.name(variable)} became {compiled.symbol(variable, record.state[variable])}"
     fail_step(common, record, running, "failed", reason)
-    if record.episode is not None:
-        record.episode.plan = None

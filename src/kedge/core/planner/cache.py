@@ -92,7 +92,7 @@ class Planner:
             return None
         own = {edge.action: edge.cost for edge in search.star.leaves[leaf].edges}
         before = sum(own.get(step.number, 0) for step in left)
-        if answer[1] > before + min((a.cost for a in search.star.actions), default=answer[1]):
+        if answer[1] > before + self._cheapest_centre(search, answer[1]):
             return None
         numbers = merge(self.compiled, search, left, leaf, answer[0], state)
         if numbers is None:
@@ -100,6 +100,14 @@ class Planner:
         costs = search.star.task.costs
         price = sum(costs[number] for number in numbers)
         return arrange(self.compiled, numbers, state, goals, price, False)
+
+    def _cheapest_centre(self, search: Search, default: int) -> int:
+        """What it costs at least to change the centre."""
+        actions = self.compiled.actions
+        return min(
+            (a.cost for a in search.star.actions if actions[a.action].mutation is not None),
+            default=default,
+        )
 
     def _search(self, goals: Goals, penalties: Penalties, dropped: Dropped) -> Search:
         key = (goals, penalties, dropped)
