@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -105,9 +104,16 @@ class Uplink:
         self._place.keeping.save("session", self._child.export())
 
 
+class _Chance:
+    """Jitter from the kernel: the module ``random`` would cost the start of every node some time."""
+
+    def random(self) -> float:
+        return int.from_bytes(os.urandom(6), "big") / (1 << 48)
+
+
 def _make_child(place: Place) -> Child:
     """Go on with the session of this boot, or begin one with the token."""
-    chance = random.Random(os.urandom(16))
+    chance = _Chance()
     saved = place.keeping.load("session")
     parents = list(place.boot.parents)
     if saved is not None:
