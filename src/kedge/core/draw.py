@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from kedge.core.compiled import UNKNOWN_VALUE, Action
+from kedge.core.action import UNKNOWN_VALUE, Action
 from kedge.core.condition import Condition
 from kedge.core.graph import Graph
 from kedge.lib.errors import KedgeError

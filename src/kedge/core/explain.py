@@ -13,7 +13,8 @@ import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from kedge.core.compiled import UNKNOWN_VALUE, Action, Compiled
+from kedge.core.action import UNKNOWN_VALUE, Action
+from kedge.core.compiled import Compiled
 from kedge.core.planner.cache import Planner
 from kedge.core.planner.order import Plan
 from kedge.core.planner.task import FORBIDDEN, Goals, Penalties

@@ -9,7 +9,8 @@ that somebody switched off.
 
 from __future__ import annotations
 
-from kedge.core.compiled import UNKNOWN_VALUE, Ask, Compiled
+from kedge.core.action import UNKNOWN_VALUE, Ask
+from kedge.core.compiled import Compiled
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import backoff
 from kedge.core.engine.record import Failures, Record, Running

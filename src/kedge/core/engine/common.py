@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kedge.core.compiled import Compiled, State
+from kedge.core.action import State
+from kedge.core.compiled import Compiled
 from kedge.core.engine.breaker import Breaker
 from kedge.core.engine.budgets import Budgets
 from kedge.core.engine.chance import Chance

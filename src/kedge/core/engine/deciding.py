@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kedge.core.compiled import Action
+from kedge.core.action import Action
 from kedge.core.engine.asking import ask, refresh
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import end_episode, forbid, penalties
 from kedge.core.engine.phases import blocked, moving, settle
 from kedge.core.engine.record import Episode, Record
+from kedge.core.engine.requests import fulfil, give_up, goals_now
 from kedge.core.engine.steps import end_step, holder, node_of, start_step
-from kedge.core.events import RequestDone
 from kedge.core.planner.order import Plan, conflict
 from kedge.core.planner.task import Goals
 
@@ -37,7 +37,7 @@ def decide(common: Common, record: Record) -> None:
             )
         return
     for _ in range(ROUNDS):
-        _fulfil(common, record)
+        fulfil(common, record)
         goals = goals_now(common, record)
         episode = record.episode
         met = all(record.state[v] == value for v, value in goals)
@@ -53,7 +53,7 @@ def decide(common: Common, record: Record) -> None:
             if episode.running or episode.done != episode.plan.all_done:
                 moving(common, record, episode)
                 return
-            if episode.plan.given_up and not _give_up_request(common, record):
+            if episode.plan.given_up and not give_up(common, record):
                 blocked(common, record, episode, episode.plan)
                 return
         episode.plan = None
@@ -65,55 +65,6 @@ def _converge(common: Common, record: Record) -> None:
         common.breaker.pardon(record.group, record.name)
     end_episode(common, record)
     settle(common, record, "converged", "discovered is as configured", "")
-
-
-def goals_now(common: Common, record: Record) -> Goals:
-    """The goals of the oldest request over the configured ones, or just those."""
-    if not record.requests:
-        return record.goals
-    merged = {**common.compiled.named(record.goals), **record.requests[0].goals}
-    return common.compiled.assignment(common.graph.meaningful(merged))
-
-
-def _fulfil(common: Common, record: Record) -> None:
-    """End the requests that are fulfilled, oldest first."""
-    while record.requests:
-        wanted = common.compiled.assignment(record.requests[0].goals)
-        if any(record.state[v] != value for v, value in wanted):
-            return
-        _end_request(common, record, "")
-
-
-def _end_request(common: Common, record: Record, reason: str) -> None:
-    assert record.requests
-    request = record.requests.pop(0)
-    record.requests = record.requests or None
-    common.effects.append(RequestDone(record.name, request.request_id, reason))
-    common.note(record, "request", request.request_id, after=reason or "done", cause=request.by)
-    if record.episode is not None:
-        record.episode.plan, record.episode.new_goals = None, True
-
-
-def drop_requests(common: Common, record: Record, reason: str) -> None:
-    """Give up all requests."""
-    while record.requests:
-        _end_request(common, record, reason)
-
-
-def _give_up_request(common: Common, record: Record) -> bool:
-    """Where a request cannot be fulfilled, say so and go on without it."""
-    episode = record.episode
-    if not record.requests or episode is None or episode.plan is None:
-        return False
-    wanted = common.compiled.assignment(record.requests[0].goals)
-    lacking = [pair for pair in episode.plan.given_up if pair in wanted]
-    if not lacking:
-        return False
-    words = ", ".join(
-        f"{common.compiled.name(v)}={common.compiled.symbol(v, x)}" for v, x in lacking
-    )
-    _end_request(common, record, f"no way leads to {words}")
-    return True
 
 
 def _cause(common: Common, record: Record, goals: Goals) -> str:

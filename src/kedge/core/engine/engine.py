@@ -12,16 +12,17 @@ from typing import Any
 
 from kedge.core.condition import Condition
 from kedge.core.engine import keeping, showing
-from kedge.core.engine.asking import begin_polls, deafen, heard, look, looked_at, poll
+from kedge.core.engine.asking import deafen, heard, look, looked_at, poll
 from kedge.core.engine.breaker import Breaker
 from kedge.core.engine.chance import Chance
 from kedge.core.engine.common import Common
-from kedge.core.engine.deciding import decide, drop_requests
-from kedge.core.engine.failing import end_episode, fail_step
+from kedge.core.engine.deciding import decide
+from kedge.core.engine.failing import fail_step
 from kedge.core.engine.knowing import learn
 from kedge.core.engine.record import Record
 from kedge.core.engine.settings import Settings
-from kedge.core.engine.steps import end_step, node_of, withdraw
+from kedge.core.engine.steps import node_of
+from kedge.core.engine.telling import configure, forgive, remove, request
 from kedge.core.events import (
     BudgetSet,
     DiscoveryFailed,
@@ -30,7 +31,6 @@ from kedge.core.events import (
     NodeConfigured,
     NodeRemoved,
     Observed,
-    RequestDone,
     Requested,
     Retried,
     StepFailed,
@@ -38,7 +38,6 @@ from kedge.core.events import (
 from kedge.core.explain import Explainer
 from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
-from kedge.core.planner.task import Goals
 
 
 class Engine:
@@ -93,12 +92,12 @@ class Engine:
             if record is not None:
                 self._observed(record, event)
         elif isinstance(event, NodeConfigured):
-            self._configured(event)
+            configure(self._common, event, self._saved)
         elif isinstance(event, BudgetSet):
             for waiter in self._common.budgets.limit((event.budget, event.pool), event.limit):
                 self._common.wake(node_of(waiter))
         elif isinstance(event, Requested):
-            self._requested(event)
+            request(self._common, event)
         elif isinstance(event, StepFailed | DiscoveryFailed | Retried | NodeRemoved):
             record = self._common.records.get(event.node)
             if record is not None:
@@ -126,10 +125,10 @@ class Engine:
                 deafen(common, record, asked.number, event.reason, event.next_step)
         elif isinstance(event, Retried):
             common.note(record, "request", "retry", cause=event.by)
-            self._forgive(record)
+            forgive(common, record)
             common.wake(record.name)
         else:
-            self._removed(record)
+            remove(common, record)
 
     # --- events --------------------------------------------------------------------------------
 
@@ -139,98 +138,6 @@ class Engine:
             learn(self._common, record, seen, event.by, fresh=event.fresh)
             if record.asking or record.deaf:
                 heard(self._common, record, [v for v, _ in seen], fresh=event.fresh)
-
-    def _configured(self, event: NodeConfigured) -> None:
-        common, compiled = self._common, self._common.compiled
-        record = common.records.get(event.node)
-        new = record is None
-        if record is None:
-            record = Record(event.node, compiled.nothing_known, compiled.nothing_known)
-            record.serial = common.next_serial()
-            record.refilled_at = common.now
-            record.surprises = float(common.settings.surprises)
-            common.records[event.node] = record
-            common.breaker.join(event.group)
-            begin_polls(common, record)
-        elif record.group != event.group:
-            common.breaker.leave(record.group, record.name)
-            common.breaker.join(event.group)
-        goals = compiled.assignment(self.graph.meaningful(event.goals))
-        changed = (
-            goals != record.goals
-            or event.hold != record.hold
-            or not event.fingerprint
-            or event.fingerprint != record.fingerprint
-        )
-        self._note_goals(record, goals)
-        record.goals, record.group, record.hold = goals, event.group, event.hold
-        record.hardware_class, record.fingerprint = event.hardware_class, event.fingerprint
-        if dict(event.limits) != record.limits:
-            record.limits = dict(event.limits)
-            withdraw(common, record)
-        saved = self._saved.pop(event.node, None)
-        if new and saved is not None:
-            keeping.revive(common, record, saved)
-        elif changed and not new:
-            record.configured_at = common.now
-            self._forgive(record)
-        if record.hold:
-            drop_requests(common, record, f"the node is held: {record.hold}")
-            record.asking = None
-            withdraw(common, record)
-        common.wake(record.name)
-
-    def _note_goals(self, record: Record, goals: Goals) -> None:
-        before, after = (self._common.compiled.named(g) for g in (record.goals, goals))
-        for name in sorted({*before, *after}):
-            was, is_now = before.get(name, ""), after.get(name, "")
-            if was != is_now:
-                self._common.note(record, "goal", name, was, is_now, "configured")
-
-    def _forgive(self, record: Record) -> None:
-        """A person changed something or wants another try: a new episode, nothing held against it."""
-        common = self._common
-        record.quarantine = None
-        record.deaf = None
-        record.pardoned = True
-        record.surprises = float(common.settings.surprises)
-        common.breaker.pardon(record.group, record.name)
-        if record.episode is not None:
-            record.episode.failures.clear()
-            record.episode.plan, record.episode.new_goals = None, True
-
-    def _requested(self, event: Requested) -> None:
-        common = self._common
-        record = common.records.get(event.node)
-        reason = ""
-        if record is None:
-            reason = "no such node"
-        elif record.hold:
-            reason = f"the node is held: {record.hold}"
-        elif record.quarantine:
-            reason = f"the node is quarantined: {record.quarantine.reason}"
-        elif len(common.compiled.assignment(event.goals)) != len(event.goals):
-            reason = "unknown variable or symbol: " + ", ".join(
-                f"{name}={symbol}" for name, symbol in sorted(event.goals.items())
-            )
-        if reason or record is None:
-            common.effects.append(RequestDone(event.node, event.request_id, reason))
-            return
-        record.requests = [*(record.requests or ()), event]
-        words = ", ".join(f"{name}={symbol}" for name, symbol in sorted(event.goals.items()))
-        common.note(record, "request", event.request_id, after=words, cause=event.by)
-        if record.episode is not None:
-            record.episode.plan, record.episode.new_goals = None, True
-        common.wake(record.name)
-
-    def _removed(self, record: Record) -> None:
-        common = self._common
-        drop_requests(common, record, "the node was removed")
-        for running in list(record.running):
-            end_step(common, record, running, "dropped", "the node was removed")
-        end_episode(common, record)
-        common.breaker.leave(record.group, record.name)
-        del common.records[record.name]
 
     # --- timers --------------------------------------------------------------------------------
 

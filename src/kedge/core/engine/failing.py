@@ -11,7 +11,7 @@ are spent it is forbidden, and where no path is left the node is quarantined wit
 
 from __future__ import annotations
 
-from kedge.core.compiled import Action
+from kedge.core.action import Action
 from kedge.core.engine.common import Common
 from kedge.core.engine.record import Episode, Failures, Quarantine, Record, Running
 from kedge.core.engine.steps import end_step, withdraw

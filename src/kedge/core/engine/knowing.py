@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kedge.core.compiled import UNKNOWN_VALUE, State
+from kedge.core.action import UNKNOWN_VALUE, State
 from kedge.core.engine.common import Common, Move, Seen
 from kedge.core.engine.failing import fail_step, surprised
 from kedge.core.engine.record import Episode, Record, Running

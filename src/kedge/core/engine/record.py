@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kedge.core.compiled import Action, State
+from kedge.core.action import Action, State
 from kedge.core.condition import Phase
 from kedge.core.events import Requested
 from kedge.core.planner.order import Plan

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from kedge.core.condition import Condition, PlannedStep, RunningStep
 from kedge.core.engine.common import Common
-from kedge.core.engine.deciding import goals_now
 from kedge.core.engine.failing import penalties
 from kedge.core.engine.phases import describe
 from kedge.core.engine.record import Record
+from kedge.core.engine.requests import goals_now
 from kedge.core.explain import reasons
 from kedge.core.planner.order import Plan
 from kedge.core.planner.task import Goals

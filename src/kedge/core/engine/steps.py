@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from kedge.core.compiled import Action
+from kedge.core.action import Action
 from kedge.core.engine.common import Common
 from kedge.core.engine.record import Record, Running
 from kedge.core.events import EndStep, StartStep

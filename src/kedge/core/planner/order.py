@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kedge.core.compiled import Action, Compiled
+from kedge.core.action import Action
+from kedge.core.compiled import Compiled
 from kedge.core.planner.task import Goals
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from kedge.core.compiled import Action, Compiled
+from kedge.core.action import Action
+from kedge.core.compiled import Compiled
 from kedge.core.planner.order import conflict
 from kedge.core.planner.search import Found, Search
 from kedge.core.planner.star import Star

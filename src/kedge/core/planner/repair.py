@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kedge.core.compiled import Action, Compiled
+from kedge.core.action import Action
+from kedge.core.compiled import Compiled
 from kedge.core.planner.search import INFINITE, Search
 from kedge.core.planner.star import CentreAction
 from kedge.core.planner.task import GIVE_UP

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from kedge.core.compiled import Action, Values
+from kedge.core.action import Action, Values
 from kedge.core.planner.task import Task
 
 LEAF_STATES = 64

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kedge.core.compiled import Action, Compiled
+from kedge.core.action import Action
+from kedge.core.compiled import Compiled
 
 GIVE_UP = 1_000_000_000
 """The price of giving up one goal: above that of any plan, so that goals are given up last."""

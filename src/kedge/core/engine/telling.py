@@ -1,0 +1,112 @@
+"""What people tell the engine: how a node is configured, what they request, that it goes.
+
+A person's word begins a new episode: what failed before is forgiven, a quarantine ends, and the
+breaker lets the node through once.
+"""
+
+from __future__ import annotations
+
+from kedge.core.engine import keeping
+from kedge.core.engine.asking import begin_polls
+from kedge.core.engine.common import Common
+from kedge.core.engine.failing import end_episode
+from kedge.core.engine.record import Record
+from kedge.core.engine.requests import drop_requests
+from kedge.core.engine.steps import end_step, withdraw
+from kedge.core.events import NodeConfigured, RequestDone, Requested
+from kedge.core.planner.task import Goals
+
+
+def configure(common: Common, event: NodeConfigured, kept: dict[str, keeping.Saved]) -> None:
+    """A node is configured, for the first time or anew. ``kept`` is from before a restart."""
+    compiled = common.compiled
+    record = common.records.get(event.node)
+    new = record is None
+    if record is None:
+        record = Record(event.node, compiled.nothing_known, compiled.nothing_known)
+        record.serial = common.next_serial()
+        record.refilled_at = common.now
+        record.surprises = float(common.settings.surprises)
+        common.records[event.node] = record
+        common.breaker.join(event.group)
+        begin_polls(common, record)
+    elif record.group != event.group:
+        common.breaker.leave(record.group, record.name)
+        common.breaker.join(event.group)
+    goals = compiled.assignment(common.graph.meaningful(event.goals))
+    changed = (
+        goals != record.goals
+        or event.hold != record.hold
+        or not event.fingerprint
+        or event.fingerprint != record.fingerprint
+    )
+    _note_goals(common, record, goals)
+    record.goals, record.group, record.hold = goals, event.group, event.hold
+    record.hardware_class, record.fingerprint = event.hardware_class, event.fingerprint
+    if dict(event.limits) != record.limits:
+        record.limits = dict(event.limits)
+        withdraw(common, record)
+    saved = kept.pop(event.node, None)
+    if new and saved is not None:
+        keeping.revive(common, record, saved)
+    elif changed and not new:
+        record.configured_at = common.now
+        forgive(common, record)
+    if record.hold:
+        drop_requests(common, record, f"the node is held: {record.hold}")
+        record.asking = None
+        withdraw(common, record)
+    common.wake(record.name)
+
+
+def _note_goals(common: Common, record: Record, goals: Goals) -> None:
+    before, after = (common.compiled.named(g) for g in (record.goals, goals))
+    for name in sorted({*before, *after}):
+        was, is_now = before.get(name, ""), after.get(name, "")
+        if was != is_now:
+            common.note(record, "goal", name, was, is_now, "configured")
+
+
+def forgive(common: Common, record: Record) -> None:
+    """A person changed something or wants another try: a new episode, nothing held against it."""
+    record.quarantine = None
+    record.deaf = None
+    record.pardoned = True
+    record.surprises = float(common.settings.surprises)
+    common.breaker.pardon(record.group, record.name)
+    if record.episode is not None:
+        record.episode.failures.clear()
+        record.episode.plan, record.episode.new_goals = None, True
+
+
+def request(common: Common, event: Requested) -> None:
+    record = common.records.get(event.node)
+    reason = ""
+    if record is None:
+        reason = "no such node"
+    elif record.hold:
+        reason = f"the node is held: {record.hold}"
+    elif record.quarantine:
+        reason = f"the node is quarantined: {record.quarantine.reason}"
+    elif len(common.compiled.assignment(event.goals)) != len(event.goals):
+        reason = "unknown variable or symbol: " + ", ".join(
+            f"{name}={symbol}" for name, symbol in sorted(event.goals.items())
+        )
+    if reason or record is None:
+        common.effects.append(RequestDone(event.node, event.request_id, reason))
+        return
+    record.requests = [*(record.requests or ()), event]
+    words = ", ".join(f"{name}={symbol}" for name, symbol in sorted(event.goals.items()))
+    common.note(record, "request", event.request_id, after=words, cause=event.by)
+    if record.episode is not None:
+        record.episode.plan, record.episode.new_goals = None, True
+    common.wake(record.name)
+
+
+def remove(common: Common, record: Record) -> None:
+    drop_requests(common, record, "the node was removed")
+    for running in list(record.running):
+        end_step(common, record, running, "dropped", "the node was removed")
+    end_episode(common, record)
+    common.breaker.leave(record.group, record.name)
+    del common.records[record.name]
