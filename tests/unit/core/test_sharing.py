@@ -128,6 +128,38 @@ def test_many_silent_nodes_open_the_breaker_and_one_may_be_let_through() -> None
     assert {e.node for e in effects if isinstance(e, StartStep)} >= set(nodes[1:6])
 
 
+def test_a_configuration_of_long_ago_does_not_let_nodes_through_the_breaker() -> None:
+    world = World()
+    nodes = [f"n{i}" for i in range(10)]
+    for node in nodes:
+        world.up(node, group="rack1")
+    for node in nodes:
+        world.configure(node, group="rack1")
+    world.wait(60)
+    for node in nodes:
+        world.see(node, boot_stage="unknown")
+        world.see(node, power_state="on")
+    assert not [e for e in world.wait(120) if isinstance(e, StartStep)]
+    assert "the breaker is open" in world.condition("n0").why
+
+
+def test_a_new_image_for_all_is_no_reason_to_open_the_breaker() -> None:
+    world = World()
+    nodes = [f"n{i}" for i in range(10)]
+    for node in nodes:
+        world.up(node, group="rack1")
+    world.wait(60)
+    for node in nodes:
+        world.configure(node, group="rack1")
+        world.tell(Observed(node, {"image.ready": "unknown"}, "configured", fresh=False))
+        world.tell(Observed(node, {"image.running": "kernel"}, "configured", fresh=False))
+    started: list[str] = []
+    for node in nodes:
+        world.see(node, image_ready="ready")
+        started += world.started()
+    assert started == ["power.shut_down"] * 10
+
+
 def test_a_single_failed_node_is_cycled_without_asking() -> None:
     world = World()
     for i in range(10):

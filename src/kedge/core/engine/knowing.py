@@ -53,6 +53,7 @@ def learn(
     elif record.phase == "converged" and counts:
         lost = [v for v, g in record.goals if record.state[v] != g and v in move.changes]
         if lost:
+            record.pardoned = False  # that was for what a person had done before
             _count(common, record, lost, before)
     common.wake(record.name)
 
