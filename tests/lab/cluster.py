@@ -157,7 +157,7 @@ class Cluster:
                 return rows
             if time.monotonic() > deadline:
                 raise AssertionError(f"not in {timeout_s:.0f} s: {what}\n{self.report(rows)}")
-            time.sleep(1)
+            time.sleep(3)
 
     def until_running(self, nodes: Iterable[str], timeout_s: float = BOOT_TIMEOUT_S) -> None:
         """Wait until these nodes run what they should."""
@@ -215,7 +215,12 @@ class Cluster:
         secret = self.home / "push"
         secret.mkdir(mode=0o700, exist_ok=True)
         shutil.copy(self.lab.paths.registry_ca, secret / "ca.crt")
-        access = ["--registry", REGISTRY, "--authfile", str(self.lab.paths.run / "registry-auth.json")]
+        access = [
+            "--registry",
+            REGISTRY,
+            "--authfile",
+            str(self.lab.paths.run / "registry-auth.json"),
+        ]
         self.lab.exec([*build, *access, "--cert-dir", str(secret)], timeout_s=300)
 
     def _configure(self) -> None:

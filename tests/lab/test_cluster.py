@@ -39,9 +39,7 @@ def test_from_power_off_to_the_running_image(cluster: Cluster) -> None:
         assert not node["facts"].get("init.failed")
         assert "Handing over to the image" in cluster.lab.console_text(name)
     images = cluster.ask("image", "list")
-    assert {image["digest"] for image in images} == {
-        cluster.node(name)["image"] for name in NODES
-    }
+    assert {image["digest"] for image in images} == {cluster.node(name)["image"] for name in NODES}
 
 
 def test_a_killed_machine_runs_again_with_nobodys_help(cluster: Cluster) -> None:

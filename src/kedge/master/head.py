@@ -246,6 +246,7 @@ class Head:
                 goals=self.graph.goals(node.goals_from()),
                 hold=configuration.hold,
                 group=configuration.group,
+                fingerprint=node.fingerprint(),
                 hardware_class=str(node.configured("boot.arch") or ""),
                 limits=pools_of(configuration, self.site.budgets) if self.site else {},
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -50,6 +52,11 @@ class NodeState:
         values.update(self.configuration.values)
         values.update(self.refined)
         return values
+
+    def fingerprint(self) -> str:
+        """Equal exactly when the configured values are."""
+        text = json.dumps(self.goals_from(), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def reconfigure(self, configuration: Configuration) -> set[str]:
         """Take a new configuration; returns the variables whose configured value changed."""

@@ -77,13 +77,12 @@ def no_answer(bmc: Bmc, why: str = "") -> KedgeError:
 
 def refused(bmc: Bmc, why: str = "") -> KedgeError:
     """The BMC does not accept the user or the password."""
-    name = bmc.credentials or "the node's BMC"
     return KedgeError(
         "power.refused",
         f"the BMC {bmc.address} refused the credentials",
         where=bmc.where,
         why=why,
-        next_step=f"Correct the secret {name!r} in secrets.yaml, or the user in the BMC",
+        next_step=f"Correct them: kedge secret set {bmc.credentials or 'bmc'}; or correct the user in the BMC",
     )
 
 
