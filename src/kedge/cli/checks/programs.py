@@ -20,6 +20,8 @@ PROGRAMS = (
     ("mmdebstrap", "mmdebstrap", "to build layer0"),
 )
 KEA = ("kea-dhcp4", "kea-dhcp4-server", "to answer DHCP")
+TFTP = ("in.tftpd", "tftpd-hpa", "to serve firmware that cannot boot over HTTP")
+SETPRIV = ("setpriv", "util-linux", "to run Kea and TFTP with few rights")
 
 
 def check_programs(settings: Settings) -> Iterator[Finding]:
@@ -27,7 +29,9 @@ def check_programs(settings: Settings) -> Iterator[Finding]:
     boot = settings.sections.get("boot", {})
     wanted = list(PROGRAMS)
     if boot.get("dhcp", "kea") == "kea":
-        wanted.append(KEA)
+        wanted += [KEA, SETPRIV]
+    if boot.get("tftp", True):
+        wanted.append(TFTP)
     for program, package, why in wanted:
         found = shutil.which(program, path=PATH)
         if found:
