@@ -5,6 +5,7 @@ The tests build on one another: each leaves the cluster converged.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -136,8 +137,6 @@ def corrupt_top_layer(cluster: Cluster, image: str, tag: str) -> None:
     store = cluster.lab.paths.bulk / "registry/docker/registry/v2"
     link = store / f"repositories/{image}/_manifests/tags/{tag}/current/link"
     manifest = blob(store, link.read_text())
-    import json
-
     layer = blob(store, json.loads(manifest.read_text())["layers"][-1]["digest"])
     content = bytearray(layer.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -152,7 +151,6 @@ def blob(store: Path, digest: str) -> Path:
 def test_nodes_move_to_a_changed_image(cluster: Cluster) -> None:
     before = cluster.node("n2")["image"]
     cluster.push("compute", "2", variant="b")
-    cluster.edit("power.bmc.protocol: ipmi", "power.bmc.protocol: ipmi      #")
     cluster.kedge("node", "set", "--yes", "n2", "image.wanted=10.77.0.1:5000/compute:2")
     cluster.until("n2 moves", lambda rows: rows["n2"]["phase"] != "converged", 60)
     cluster.until_running(NODES)

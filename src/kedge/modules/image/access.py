@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kedge.core.kinds import Boolean, Struct, Text, ValueProblem
+from kedge.core.kinds import Boolean, Struct, Text, Value, ValueProblem
 from kedge.lib.errors import KedgeError
 from kedge.modules.port import Io
 
@@ -24,8 +25,10 @@ class RegistryAccess:
 def registry_access(reference: str, io: Io) -> RegistryAccess:
     """The access that the head's ``image.registries`` section gives for a reference's registry."""
     host = reference.partition("/")[0]
-    registries = io.settings("image").get("registries") or {}
-    section = registries.get(host, {}) if isinstance(registries, dict) else {}
+    registries = io.settings("image").get("registries")
+    section: Value = {}
+    if isinstance(registries, dict):
+        section = registries.get(host, {})
     try:
         checked = REGISTRY.check(section)
     except ValueProblem as problem:
@@ -35,7 +38,7 @@ def registry_access(reference: str, io: Io) -> RegistryAccess:
         ) from None  # fmt: skip
     assert isinstance(checked, dict)
     name = checked.get("credentials")
-    secret = io.secret(str(name)) if name else {}
+    secret: Mapping[str, str] = io.secret(str(name)) if name else {}
     return RegistryAccess(
         username=secret.get("username", ""),
         password=secret.get("password", ""),

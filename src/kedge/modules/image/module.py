@@ -25,7 +25,9 @@ from kedge.modules.image.store import ImageRecord, find_record, missing_blobs, r
 from kedge.modules.port import Io, Node
 
 IMPORT_TIMEOUT_S = 1800.0
-ACTIVATE_TIMEOUT_S = 600.0  # a large image over a busy network, and an init that waits for its devices
+ACTIVATE_TIMEOUT_S = (
+    600.0  # a large image over a busy network, and an init that waits for its devices
+)
 ARCHES = ("x86_64", "aarch64")
 
 module = Module("image", summary="Bring OCI images from a registry to the nodes, by digest")

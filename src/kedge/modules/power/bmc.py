@@ -82,7 +82,7 @@ def refused(bmc: Bmc, why: str = "") -> KedgeError:
         f"the BMC {bmc.address} refused the credentials",
         where=bmc.where,
         why=why,
-        next_step=f"Correct them: kedge secret set {bmc.credentials or 'bmc'}; or correct the user in the BMC",
+        next_step=f"Correct them: kedge secret set {bmc.credentials or 'bmc'}; or the user in the BMC",
     )
 
 
