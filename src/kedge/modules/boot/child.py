@@ -82,7 +82,7 @@ class Child:
                     signal()
                     async with asyncio.timeout(END_TIMEOUT_S):
                         await self._process.wait()
-                except (TimeoutError, ProcessLookupError):
+                except (TimeoutError, ProcessLookupError, PermissionError):
                     continue
         self._reader.cancel()
 
