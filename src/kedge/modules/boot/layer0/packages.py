@@ -19,7 +19,6 @@ LAYER0_PACKAGES = (
     "libc-bin",  # ldconfig
     "python3",  # the agent
     "python3-cryptography",  # the encryption of the state sync
-    "python3-protobuf",  # its wire format
     "util-linux",  # losetup, mount, nsenter for a person at the console
     "zstd",
     "ipxe",  # network boot firmware; taken out again as blobs
