@@ -160,13 +160,13 @@ class Head:
         against = node.configured(relation.to) if relation is not None else None
         return self.graph.symbol(key, value, against)
 
-    def forget_reports(self, name: str, by: str, *, why: str) -> None:
-        """All that ``by`` has told of a node can no longer be relied on."""
+    def forget_reports(self, name: str, by: str, *, what: str, why: str) -> None:
+        """All that ``by`` has told of a node can no longer be relied on; ``what`` goes to the log."""
         node = self.nodes.get(name)
         if node is None:
             return
         told = {key: None for key, seen in node.discovered.items() if seen.by == by}
-        self.journal.write(name, "silent", by, cause=why)
+        self.journal.write(name, by, what, cause=why)
         self.observe(name, told, by)
 
     def refine(self, name: str, variable: str, value: Value) -> None:

@@ -36,7 +36,7 @@ class Neighbours:
         match event:
             case Joined():
                 self._permits.end(event.node)
-                head.forget_reports(event.node, BY, why=f"booted, epoch {event.epoch}")
+                head.forget_reports(event.node, BY, what="joined", why=f"boot epoch {event.epoch}")
                 self._attached(event.node, True)
             case Resumed():
                 self._attached(event.node, True)
@@ -44,8 +44,8 @@ class Neighbours:
                 take_in(head, event.node, event.changes)
             case Lost():
                 self._attached(event.node, False)
-                why = f"the agent has been silent for {event.silent_s:.0f} s"
-                head.forget_reports(event.node, BY, why=why)
+                why = f"nothing heard for {event.silent_s:.0f} s"
+                head.forget_reports(event.node, BY, what="silent", why=why)
             case Left():
                 self._attached(event.node, False)
                 loop = asyncio.get_running_loop()
@@ -69,5 +69,5 @@ class Neighbours:
 
     def _gone(self, name: str) -> None:
         del self._farewells[name]
-        why = f"the agent said good-bye {FAREWELL_LASTS_S:.0f} s ago and did not come back"
-        self._head.forget_reports(name, BY, why=why)
+        why = f"it said good-bye {FAREWELL_LASTS_S:.0f} s ago and did not come back"
+        self._head.forget_reports(name, BY, what="silent", why=why)
