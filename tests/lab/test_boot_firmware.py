@@ -26,6 +26,7 @@ from private_network import can_make_networks, private_network
 
 pytestmark = [
     pytest.mark.lab,
+    pytest.mark.soak,
     pytest.mark.skipif(not can_make_networks(), reason="needs root"),
     pytest.mark.timeout(600),
 ]

@@ -132,6 +132,24 @@ def test_an_image_that_cannot_be_had_leaves_the_node_where_it_was(cluster: Clust
     assert cluster.boot_ids(["n1", "n2"]) == before
 
 
+def test_a_layer_corrupted_on_its_way_to_the_node_is_never_mounted(cluster: Cluster) -> None:
+    layer = cluster.ask("image", "show", "10.77.0.1:5000/compute:1")[0]["layers"][-1]["blob"]
+    file = cluster.state / "blobs/sha256" / layer.removeprefix("sha256:")
+    good = file.read_bytes()
+    file.write_bytes(bytes([good[0]]) + bytes(byte ^ 0xFF for byte in good[1:]))
+    cluster.kedge("power", "cycle", "n1", "--yes")
+    rows = cluster.until(
+        "n1 says what is wrong with the layer",
+        lambda rows: "image.activate" in rows["n1"]["failures"],
+        300,
+    )
+    assert rows["n1"]["stage"] != "running"
+    assert layer.removeprefix("sha256:")[:12] in rows["n1"]["failures"]["image.activate"]
+    file.write_bytes(good)
+    cluster.kedge("node", "retry", "n1")
+    cluster.until_running(NODES)
+
+
 def corrupt_top_layer(cluster: Cluster, image: str, tag: str) -> None:
     """Flip bytes in the registry's copy of the last layer of an image."""
     store = cluster.lab.paths.bulk / "registry/docker/registry/v2"

@@ -24,6 +24,7 @@ from kedge.modules.boot.layer0.record import Layer0
 
 pytestmark = [
     pytest.mark.lab,
+    pytest.mark.soak,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(os.geteuid() != 0, reason="building a test image needs root"),
 ]
