@@ -23,7 +23,7 @@ from kedge.lab.lab import Lab
 
 ROOT = Path(__file__).parents[2]
 KEDGE = str(Path(sys.executable).parent / "kedge")
-IMAGES = Path("/var/cache/kedge/images")
+IMAGES = {"x86_64": "compute", "aarch64": "minimal-arm64"}
 REGISTRY = "10.77.0.1:5000"
 BOOT_TIMEOUT_S = 600.0
 
@@ -58,23 +58,33 @@ MACHINES = (
 class Cluster:
     """One lab with one head. Use as a context manager: what it started ends with it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self,
+        home: Path,
+        machines: tuple[Machine, ...] = MACHINES,
+        site: Path = ROOT / "examples/01-lab",
+        *,
+        serving: bool = True,
+    ) -> None:
+        """``site`` is copied; without ``serving`` the head must be started."""
         self.home = home
         self.state = home / "state"
         self.site = home / "site"
         self.config = home / "kedge.yaml"
-        self.lab = Lab(Description(name=f"c{os.getpid()}", machines=MACHINES))
+        self.lab = Lab(Description(name=f"c{os.getpid()}", machines=machines))
+        self._template = site
+        self._serving = serving
         self._serve: subprocess.Popen[Any] | None = None
 
     def __enter__(self) -> Cluster:
         try:
             self.lab.up()
             self._configure()
-            self.push("compute", "1")
-            self.push("minimal-arm64", "1")
-            for arch in ("x86_64", "aarch64"):
+            for arch in sorted({machine.arch for machine in self.lab.description.machines}):
+                self.push(IMAGES[arch], "1")
                 self.kedge("layer0", "build", "--here", "--arch", arch, timeout_s=600)
-            self.start()
+            if self._serving:
+                self.start()
         except BaseException:
             self.close()
             raise
@@ -200,6 +210,11 @@ class Cluster:
                 raise AssertionError((self.home / "serve.log").read_text()[-3000:])
             time.sleep(0.3)
 
+    def head_pid(self) -> int:
+        """The process of ``kedge serve``."""
+        assert self._serve is not None
+        return self._serve.pid
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End ``kedge serve``, in order or (SIGKILL) at once."""
         assert self._serve is not None
@@ -240,4 +255,4 @@ class Cluster:
         shutil.copyfile(self.lab.paths.secrets, secrets)
         secrets.chmod(0o600)
         shutil.rmtree(self.site, ignore_errors=True)
-        shutil.copytree(ROOT / "examples/01-lab", self.site)
+        shutil.copytree(self._template, self.site)
