@@ -44,6 +44,11 @@ def table(*titles: str) -> PlainTable:
     return made
 
 
+def count(number: int, what: str) -> str:
+    """``1 step``, ``2 steps``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def duration(seconds: float) -> str:
     """A span of time in its two largest units."""
     left = max(0, int(seconds))
@@ -113,11 +118,11 @@ def status_table(rows: Sequence[NodeStatus], now: float, *, each: bool | None = 
 
 def summary_line(rows: Sequence[NodeStatus]) -> Text:
     """How many nodes are in which phase."""
-    line = Text("1 node" if len(rows) == 1 else f"{len(rows)} nodes")
+    line = Text(count(len(rows), "node"))
     for phase, colour in COLOURS.items():
-        count = sum(row.phase == phase for row in rows)
-        if count:
-            line.append(", ").append(f"{count} {phase}", style=colour)
+        found = sum(row.phase == phase for row in rows)
+        if found:
+            line.append(", ").append(f"{found} {phase}", style=colour)
     return line
 
 
@@ -150,7 +155,7 @@ def diff_lines(rows: Iterable[Mapping[str, Any]]) -> list[Text]:
             before, after = cell(row.get("before")), cell(row.get("after"))
             line.append(f": {before} -> {after}" if before and after else f": {before or after}")
         if row.get("varied"):
-            line.append(f" ({row['varied']} values)", style="dim")
+            line.append(f" ({count(row['varied'], 'value')})", style="dim")
         if row.get("origin"):
             line.append(f"  [{row['origin']}]", style="dim")
         lines.append(line)
@@ -164,7 +169,7 @@ def plan_lines(row: Mapping[str, Any]) -> list[Text]:
     head = Text(str(row.get("node", "")), style="bold")
     if steps:
         proven = "" if row.get("proven_cheapest", True) else ", not proven cheapest"
-        head.append(f": {len(steps)} steps, about {cost_s} s{proven}", style="")
+        head.append(f": {count(len(steps), 'step')}, about {cost_s} s{proven}", style="")
     elif not row.get("blocked_by"):
         head.append(": nothing to do", style="green")
     lines = [head]

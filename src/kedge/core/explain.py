@@ -101,6 +101,15 @@ def words(compiled: Compiled, assignment: Goals) -> str:
     )
 
 
+def unmet(compiled: Compiled, state: Sequence[int], goals: Goals) -> str:
+    """The first goal that does not hold, as ``a is b, should be c`` (empty: all hold)."""
+    for variable, goal in goals:
+        if state[variable] != goal:
+            seen, wanted = (compiled.symbol(variable, v) for v in (state[variable], goal))
+            return f"{compiled.name(variable)} is {seen}, should be {wanted}"
+    return ""
+
+
 def reasons(compiled: Compiled, steps: Sequence[Action], goals: Goals) -> tuple[str, ...]:
     """For each step, what it is for: a goal, or the later step that needs it."""
     wanted = dict(goals)

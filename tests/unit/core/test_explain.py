@@ -6,6 +6,7 @@ from fake_modules import modules
 from worlds import RUNNING, World
 
 from kedge.core.draw import dot, drawing, mermaid
+from kedge.core.events import Noted, Requested
 from kedge.core.graph import Graph
 from kedge.core.kinds import Enum
 from kedge.core.module import Module
@@ -26,6 +27,32 @@ def test_a_path_says_what_each_step_is_for() -> None:
     assert told.plan[2].after == (0, 1) and told.plan[3].after == (2,)
     assert told.reasons[0] == "boot.load needs image.ready=ready"
     assert told.reasons[3].endswith("image.running=wanted is configured")
+
+
+def test_a_moving_node_says_what_each_step_is_needed_for_now() -> None:
+    world = World()
+    world.up()
+    world.tell(Requested("n1", {"power.state": "off"}, "cycle", "me"))
+    assert world.condition().why == "power.shut_down: power.state is on, should be off"
+    world.see(power_state="off")
+    assert world.condition().why == "power.switch_on: power.state is off, should be on"
+    world.see(power_state="on", boot_stage="none")
+    loading = "boot.load: boot.stage=layer0, as image.running is none, should be wanted"
+    assert world.condition().why == loading
+    started = [e for e in world.effects if isinstance(e, Noted) and e.what == "step"]
+    assert started[-1].cause == "boot.stage=layer0, as image.running is none, should be wanted"
+    world.see(boot_stage="layer0")
+    assert world.condition().why == "image.activate: image.running is none, should be wanted"
+
+
+def test_the_cost_is_that_of_the_steps_still_to_come() -> None:
+    world = World()
+    world.configure()
+    world.see(power_state="off", image_ready="ready")
+    world.see(power_state="on", boot_stage="none")
+    told = world.engine.explain("n1")
+    assert [step.mutation for step in told.plan] == ["boot.load", "image.activate"]
+    assert told.cost_s == sum(step.cost_s for step in told.plan) == 50
 
 
 def lock(held: bool) -> Module:

@@ -27,7 +27,10 @@ def check_socket(options: Shared) -> tuple[Finding, bool]:
         name, why = next(iter(about.degraded.items()))
         found = bad("kedge serve", f"runs, but {name} fails: {why}", "journalctl -u kedge -e")
         return found, True
-    return good("kedge serve", f"version {about.version} answers, {about.nodes} nodes"), True
+    return good(
+        "kedge serve",
+        f"version {about.version} answers, {about.nodes} node{'' if about.nodes == 1 else 's'}",
+    ), True
 
 
 async def _about(options: Shared) -> About:

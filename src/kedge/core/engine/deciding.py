@@ -13,10 +13,11 @@ from kedge.core.action import Action
 from kedge.core.engine.asking import ask, refresh
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import end_episode, forbid, penalties
-from kedge.core.engine.phases import blocked, moving, settle
+from kedge.core.engine.phases import blocked, moving, purpose, settle
 from kedge.core.engine.record import Episode, Record
 from kedge.core.engine.requests import fulfil, give_up, goals_now
 from kedge.core.engine.steps import end_step, holder, node_of, start_step
+from kedge.core.explain import unmet
 from kedge.core.planner.order import Plan, conflict
 from kedge.core.planner.task import Goals
 
@@ -45,7 +46,7 @@ def decide(common: Common, record: Record) -> None:
             _converge(common, record)
             return
         if episode is None:
-            episode = record.episode = Episode(common.now, _cause(common, record, goals))
+            episode = record.episode = Episode(common.now)
         if episode.plan is None:
             episode.plan = _plan(common, record, episode, goals)
             episode.done = 0
@@ -65,19 +66,6 @@ def _converge(common: Common, record: Record) -> None:
         common.breaker.pardon(record.group, record.name)
     end_episode(common, record)
     settle(common, record, "converged", "discovered is as configured", "")
-
-
-def _cause(common: Common, record: Record, goals: Goals) -> str:
-    compiled = common.compiled
-    for variable, goal in goals:
-        value = record.state[variable]
-        if value != goal:
-            name = compiled.name(variable)
-            return (
-                f"{name} is {compiled.symbol(variable, value)}, "
-                f"should be {compiled.symbol(variable, goal)}"
-            )
-    return "steps in flight"
 
 
 def _plan(common: Common, record: Record, episode: Episode, goals: Goals) -> Plan:
@@ -109,7 +97,7 @@ def _plan(common: Common, record: Record, episode: Episode, goals: Goals) -> Pla
                 refresh(common, record, variable)
         if not dropped:
             episode.new_goals = False
-            _show(common, record, episode, plan)
+            _show(common, record, episode, plan, goals)
             return plan
 
 
@@ -141,10 +129,11 @@ def _in_the_way(action: Action, plan: Plan, goals: Goals) -> bool:
     )
 
 
-def _show(common: Common, record: Record, episode: Episode, plan: Plan) -> None:
+def _show(common: Common, record: Record, episode: Episode, plan: Plan, goals: Goals) -> None:
     words = " -> ".join(step.name for step in plan.steps)
     if words and words != episode.shown_plan:
-        common.note(record, "plan", str(plan.cost), episode.shown_plan, words, episode.cause)
+        cause = unmet(common.compiled, record.state, goals)
+        common.note(record, "plan", str(plan.cost), episode.shown_plan, words, cause)
     episode.shown_plan = words
 
 
@@ -174,7 +163,8 @@ def _dispatch(common: Common, record: Record, episode: Episode, plan: Plan) -> b
             forbid(common, episode, step)
             return False
         if _may_start(common, record, episode, step):
-            start_step(common, record, step, place)
+            cause = purpose(common, record, plan, place)
+            start_step(common, record, step, place, cause)
     return True
 
 

@@ -96,7 +96,7 @@ def revive(common: Common, record: Record, saved: Saved) -> None:
     actions = common.compiled.mutation_actions
     failures = {actions[n].number: f for n, f in saved.failures.items() if n in actions}
     if failures:
-        record.episode = Episode(common.now, "restarted", failures=failures)
+        record.episode = Episode(common.now, failures=failures)
         latest = common.now + common.settings.backoff_most_s  # the clock may have begun anew
         for known in failures.values():
             known.until = min(known.until, latest)

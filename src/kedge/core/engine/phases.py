@@ -6,6 +6,8 @@ from kedge.core.condition import Phase
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import end_episode, quarantine
 from kedge.core.engine.record import Episode, Failures, Record
+from kedge.core.engine.requests import goals_now
+from kedge.core.explain import unmet, words
 from kedge.core.planner.order import Plan
 
 
@@ -35,20 +37,40 @@ def moving(common: Common, record: Record, episode: Episode) -> None:
             phase = "moving"
             break
     if record.phase != phase or record.since < 0:
-        _change(common, record, phase, describe(record)[0])
+        _change(common, record, phase, describe(common, record)[0])
 
 
-def describe(record: Record) -> tuple[str, str]:
-    """Why the node is in its phase, and what is next."""
+def describe(common: Common, record: Record) -> tuple[str, str]:
+    """Why the node is in its phase, and what is next: for each step in flight what it brings about,
+    and the goal that is not met without it."""
     episode = record.episode
     if record.phase not in ("moving", "waiting") or episode is None or episode.plan is None:
         return record.why, record.next_step
     coming = _next(episode.plan, episode)
     if not episode.running:
         return episode.waits or "for its turn", episode.waits_next or coming
-    names = ", ".join(r.action.name for r in episode.running)
+    steps: list[str] = []
+    for running in episode.running:
+        why = "it was begun before" if running.place < 0 else ""
+        why = why or purpose(common, record, episode.plan, running.place)
+        steps.append(f"{running.action.name}: {why}" if why else running.action.name)
     awaited = all(r.awaited for r in episode.running)
-    return f"{'on ' if awaited else ''}{names} ({episode.cause})", coming
+    return ("on " if awaited else "") + "; ".join(steps), coming
+
+
+def purpose(common: Common, record: Record, plan: Plan, place: int) -> str:
+    """What a step of the plan is needed for now: its effect, and the unmet goal that it leads to.
+
+    ``boot.stage=layer0, as image.running is none, should be wanted``; where the effect is the goal,
+    the goal says all.
+    """
+    compiled, step = common.compiled, plan.steps[place]
+    leads = plan.purposes(goals_now(common, record))[place]
+    for goal in leads:
+        why = unmet(compiled, record.state, (goal,))
+        if why:
+            return why if goal in step.own else f"{words(compiled, step.own)}, as {why}"
+    return words(compiled, step.own)
 
 
 def _next(plan: Plan, episode: Episode) -> str:

@@ -52,7 +52,6 @@ class Episode:
     """
 
     since: float
-    cause: str
     plan: Plan | None = None
     done: int = 0
     running: list[Running] = field(default_factory=list[Running])

@@ -17,7 +17,7 @@ from kedge.core.planner.task import Goals
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The path from where a node is to where it should be.
+    """The path from where a node is to where it should be: the steps still to come, and their cost.
 
     ``reasons`` has one sentence per step; ``blocked_by`` says what is in the way where there is no
     path; ``waits`` what the next step waits for; ``proven`` whether no cheaper path exists.
@@ -49,7 +49,7 @@ def condition(common: Common, record: Record) -> Condition:
         if episode.plan is not None:
             plan = _steps(common, episode.plan, episode.done)
             given_up = tuple(compiled.named(episode.plan.given_up))
-    why, coming = describe(record)
+    why, coming = describe(common, record)
     return Condition(
         node=record.name,
         phase=record.phase,
@@ -110,7 +110,7 @@ def explain(common: Common, record: Record) -> Explanation:
         record.name,
         _steps(common, plan, done),
         reasons(common.compiled, left, goals),
-        plan.cost,
+        sum(step.cost for step in left),
         plan.proven,
         tuple(common.compiled.named(plan.given_up)),
         common.explainer.obstacles(record.state, plan.given_up, penalised) if plan.given_up else "",
@@ -128,7 +128,7 @@ def plan_to(common: Common, record: Record, goals: Goals, seen: Goals) -> Explan
         record.name,
         _steps(common, plan, 0),
         reasons(common.compiled, plan.steps, goals),
-        plan.cost,
+        sum(step.cost for step in plan.steps),
         plan.proven,
         tuple(common.compiled.named(plan.given_up)),
         common.explainer.obstacles(state, plan.given_up, ()) if plan.given_up else "",

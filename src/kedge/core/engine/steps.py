@@ -24,8 +24,8 @@ def node_of(name: str) -> str:
     return name.partition("/")[0]
 
 
-def start_step(common: Common, record: Record, action: Action, place: int) -> None:
-    """Begin a mutation whose requirements hold and whose budgets were taken."""
+def start_step(common: Common, record: Record, action: Action, place: int, cause: str) -> None:
+    """Begin a mutation whose requirements hold and whose budgets were taken; ``cause`` is for the log."""
     mutation, episode = action.mutation, record.episode
     assert mutation is not None and episode is not None
     episode.starts[action.number] = episode.starts.get(action.number, 0) + 1
@@ -49,7 +49,7 @@ def start_step(common: Common, record: Record, action: Action, place: int) -> No
     if action.number in common.looked_at:
         common.timers.set(common.now + common.settings.look_s, record.name, "look", serial)
     common.effects.append(StartStep(record.name, action.name, step_id, deadline))
-    common.note(record, "step", action.name, after="started", cause=episode.cause)
+    common.note(record, "step", action.name, after="started", cause=cause)
 
 
 def end_step(

@@ -35,9 +35,19 @@ class Plan:
     proven: bool
     hopes: tuple[tuple[int, Action], ...] = ()
     all_done: int = 0
+    _purposes: dict[Goals, tuple[Goals, ...]] = field(
+        default_factory=dict[Goals, tuple[Goals, ...]], compare=False
+    )
     _ready: dict[tuple[int, int], tuple[int, ...]] = field(
         default_factory=dict[tuple[int, int], tuple[int, ...]], compare=False
     )
+
+    def purposes(self, goals: Goals) -> tuple[Goals, ...]:
+        """For each step the goals that it leads to; remembered, as many nodes share the plan."""
+        known = self._purposes.get(goals)
+        if known is None:
+            known = self._purposes[goals] = purposes(self.steps, goals)
+        return known
 
     def ready(self, done: int, flying: int) -> tuple[int, ...]:
         """The steps whose turn it is, ``done`` and ``flying`` being masks; the same for all nodes
@@ -51,6 +61,27 @@ class Plan:
             )
             self._ready[done, flying] = known
         return known
+
+
+def purposes(steps: Sequence[Action], goals: Goals) -> tuple[Goals, ...]:
+    """For each step the goals that it leads to: those it brings about itself first, then those of
+    the later steps that need what it writes."""
+    wanted = dict(goals)
+    found: list[Goals] = [()] * len(steps)
+    for place in reversed(range(len(steps))):
+        own: list[tuple[int, int]] = []
+        onward: list[tuple[int, int]] = []
+        for variable, value in steps[place].writes:
+            for later in range(place + 1, len(steps)):
+                if value in steps[later].reads_of.get(variable, ()):
+                    onward += found[later]
+                if variable in steps[later].writes_of:
+                    break
+            else:
+                if wanted.get(variable) == value:
+                    own.append((variable, value))
+        found[place] = tuple(dict.fromkeys((*own, *onward)))
+    return tuple(found)
 
 
 def conflict(one: Action, two: Action) -> bool:
