@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kedge.lib.errors import KedgeError
 
@@ -17,8 +17,7 @@ DEFAULT_PORT = 8471
 TOKEN_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class BootArguments:
+class BootArguments(NamedTuple):
     """Who this node is, whom it reports to, and the one-use token it joins with."""
 
     url: str
@@ -27,7 +26,10 @@ class BootArguments:
     term: int
     counter: int
     parents: tuple[tuple[str, int], ...]
-    token: bytes = field(repr=False)  # spent by the first join; empty once it has been hidden
+    token: bytes  # spent by the first join; empty once it has been hidden
+
+    def __repr__(self) -> str:  # never the token
+        return f"BootArguments({self.node!r}, {self.term}.{self.counter})"
 
 
 def parse_command_line(text: str) -> BootArguments:

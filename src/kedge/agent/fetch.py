@@ -10,8 +10,8 @@ import http.client
 import time
 import urllib.parse
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kedge.lib.errors import KedgeError
 
@@ -24,8 +24,7 @@ Arrived = Callable[[int], None]
 """Told how many bytes of the blob are there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A blob to fetch: its digest (``sha256:<hex>``) and its exact size."""
 
     digest: str

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kedge.agent import placing
 from kedge.lib.errors import KedgeError
@@ -77,8 +76,7 @@ _INITS = ("/sbin/init", "/etc/init", "/bin/init", "/lib/systemd/systemd")
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 
 
-@dataclass(frozen=True, slots=True)
-class Init:
+class Init(NamedTuple):
     """The image's first program, and whether it is systemd."""
 
     path: str

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kedge.agent.boot_arguments import BootArguments
 from kedge.agent.keeping import Keeping
@@ -13,8 +13,7 @@ LAYER0, RUNNING = "layer0", "running"
 SYSROOT = "/sysroot"  # where the initramfs has the image before it hands over
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """What duties are given. Paths are as the agent sees them from within layer0."""
 
     stage: str

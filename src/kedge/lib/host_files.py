@@ -12,8 +12,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from kedge.lib.errors import KedgeError
 
@@ -21,8 +20,7 @@ _FORBIDDEN_TOPS = frozenset({"proc", "sys", "dev"})
 _ID_LIMIT = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class HostFile:
+class HostFile(NamedTuple):
     """One file to be written on a node. ``mode`` holds permission bits only."""
 
     path: str

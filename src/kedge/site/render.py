@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -37,9 +36,10 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class RenderedFile(HostFile):
     """One host file of one node, ready to be sent."""
+
+    __slots__ = ()
 
     def as_record(self) -> dict[str, Value]:
         """The file as the node's configured record carries it."""

@@ -6,9 +6,8 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from kedge.agent import handover, placing
 from kedge.agent.duties import host_files
@@ -24,8 +23,7 @@ _TELL_EVERY_S = 0.5
 _SPARE_BYTES = 64 << 20  # left for the image to start with
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """A layer as the order names it: the digest of its squashfs file, and that file's size."""
 
     digest: str

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kedge.agent.dbus import MANAGER, SYSTEMD, Bus
 
@@ -15,8 +14,7 @@ _UNIT = "org.freedesktop.systemd1.Unit"
 _FAILED_MAX = 50
 
 
-@dataclass(frozen=True, slots=True)
-class InitState:
+class InitState(NamedTuple):
     """``state`` in systemd's words (starting, running, degraded, maintenance, stopping) or ``none``;
     ``reached``: the system is up; ``failed``: names of failed units."""
 
