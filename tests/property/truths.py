@@ -145,12 +145,11 @@ class Truth:
         elif isinstance(effect, EndStep):
             del self.flying[effect.node][effect.step_id]
         elif isinstance(effect, StartDiscovery):
-            assert not self.held[effect.node], "a held node was asked"
             self._ask(effect)
 
     def _start(self, effect: StartStep) -> None:
         node = effect.node
-        assert not self.held[node], "a held node was touched"
+        assert not self.held[node], "a mutation began on a held node"
         assert effect.step_id not in self.ids, "a step number was used twice"
         self.ids.add(effect.step_id)
         self.steps += 1

@@ -214,9 +214,25 @@ def test_a_held_node_is_left_alone_but_its_step_is_seen_to_end() -> None:
     assert world.condition().phase == "held" and world.condition().why == "broken fan"
     world.see(power_state="on")
     assert world.ended() == [("power.switch_on", "done")] and world.started() == []
-    assert not [e for e in world.wait(3600) if type(e).__name__.startswith("Start")]
+    world.wait(3600)
+    assert world.started() == [] and "power.read" in world.asked()
+    world.see(boot_stage="none")
     world.configure()
     assert world.started() == ["boot.load"]
+
+
+def test_a_held_node_is_asked_for_what_is_unknown_from_the_start() -> None:
+    world = World()
+    world.configure(hold="broken fan")
+    assert set(world.asked()) == {"power.read", "image.look_up"}
+    world.see(power_state="on", image_ready="missing")
+    assert "boot.listen" in world.asked()
+    effects = world.wait(3600)
+    assert not [e for e in effects if isinstance(e, StartStep)]
+    condition = world.condition()
+    assert condition.phase == "held"
+    assert condition.discovered["power.state"] == "on"
+    assert condition.discovered["boot.stage"] == "stuck"
 
 
 def test_a_request_passes_first_and_then_the_configured_state_returns() -> None:

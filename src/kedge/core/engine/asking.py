@@ -2,7 +2,7 @@
 
 A discovery is *polled* when it has a handler, else it *listens*. A poll that gets no answer backs
 off, further each time, and its node waits and says why; it is never given up, as asking harms
-nobody. Silence where one listens is an answer: the declared ``on_timeout`` symbols. Whoever begins
+nobody; so nodes that are held or quarantined are asked as well. Silence where one listens is an answer: the declared ``on_timeout`` symbols. Whoever begins
 to listen has every variable that this depends on asked for at once: a silent node may be one
 that somebody switched off.
 """
@@ -45,6 +45,17 @@ def refresh(common: Common, record: Record, variable: int) -> None:
     asked = common.compiled.ask_of.get(variable)
     if asked and asked.discovery.handler is not None and may_ask(record, asked):
         ask(common, record, asked.number)
+
+
+def ask_unknown(common: Common, record: Record) -> None:
+    """Ask for everything that is unknown: of a node that is left alone, people still want to see the
+    state. A discovery only looks, so it is no effect."""
+    for asked in common.compiled.asks:
+        if may_ask(record, asked) and any(
+            record.state[v] == UNKNOWN_VALUE and not common.compiled.broken(v, record.state)
+            for v in asked.variables
+        ):
+            ask(common, record, asked.number)
 
 
 def may_ask(record: Record, asked: Ask) -> bool:
@@ -93,10 +104,9 @@ def deafen(common: Common, record: Record, number: int, reason: str, next_step: 
 
 def look(common: Common, record: Record, running: Running) -> None:
     """Ask for the effects of a step in flight, ever more rarely."""
-    if not record.hold:
-        for variable, value in running.action.own:
-            if record.state[variable] != value:
-                refresh(common, record, variable)
+    for variable, value in running.action.own:
+        if record.state[variable] != value:
+            refresh(common, record, variable)
     settings = common.settings
     running.look_after = min(settings.look_most_s, running.look_after * 1.5)
     common.timers.set(common.now + running.look_after, record.name, "look", running.serial)
@@ -128,7 +138,7 @@ def poll(common: Common, record: Record, key: int) -> None:
     if key != _key(record, number):
         return
     asked = common.compiled.asks[number]
-    if not record.hold and may_ask(record, asked):
+    if may_ask(record, asked):
         ask(common, record, number)
     period = asked.discovery.every_s * common.chance.uniform(0.9, 1.1)
     common.timers.set(common.now + period, record.name, "poll", key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kedge.core.action import Action
-from kedge.core.engine.asking import ask, refresh
+from kedge.core.engine.asking import ask, ask_unknown, refresh
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import end_episode, forbid, penalties
 from kedge.core.engine.phases import blocked, moving, purpose, settle
@@ -30,6 +30,7 @@ def decide(common: Common, record: Record) -> None:
     if record.hold or record.quarantine:
         if record.episode is not None and not record.episode.running:
             end_episode(common, record)
+        ask_unknown(common, record)
         if record.hold:
             settle(common, record, "held", record.hold, f"kedge node release {record.name}")
         elif record.quarantine:

@@ -54,7 +54,6 @@ def configure(common: Common, event: NodeConfigured, kept: dict[str, keeping.Sav
         forgive(common, record)
     if record.hold:
         drop_requests(common, record, f"the node is held: {record.hold}")
-        record.asking = None
         withdraw(common, record)
     common.wake(record.name)
 
