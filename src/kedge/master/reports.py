@@ -60,7 +60,7 @@ def _answered(head: Head, node: str, mutation: str, answer: Value) -> None:
     error = answer.get("error")
     told = error if isinstance(error, dict) else {}
     what = str(told.get("what") or "the node could not carry out the order")[:500]
-    why = str(told.get("why") or "")[:500]
+    why = ", ".join(str(told[key])[:500] for key in ("why", "where") if told.get(key))
     head.feed(StepFailed(node, str(answer.get("id")), f"{what} ({why})" if why else what))
 
 

@@ -232,7 +232,7 @@ def _explain(output: str, source: str, access: RegistryAccess) -> KedgeError:
         ),
         "image.not_found": (
             "there is no such image",
-            f"Look what there is: skopeo list-tags docker://{where.split('@')[0].rsplit(':', 1)[0]}",
+            f"Look what there is: skopeo list-tags docker://{repository(where)}",
         ),
         "image.no_space": (
             "there is no space left for the image",
@@ -272,3 +272,9 @@ def _environment() -> dict[str, str]:
     kept = ("PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "no_proxy")
     kept += ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
     return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+def repository(where: str) -> str:
+    """A reference without its tag and digest."""
+    host, slash, path = where.partition("@")[0].partition("/")
+    return f"{host}{slash}{path.partition(':')[0]}"
