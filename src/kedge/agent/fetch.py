@@ -1,14 +1,15 @@
 """Fetch blobs from the head by digest: nothing is used before its digest was checked.
 
-A lost connection is resumed where it broke; a file that does not match is thrown away.
+A lost connection is resumed where it broke; a file that does not match is thrown away. Python's own
+HTTP client would bring parsers of mail and TLS along, which take longer to load than a small layer;
+one GET in HTTP/1.0, answered by a status and the bytes until the end, needs none of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import http.client
+import socket
 import time
-import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from kedge.lib.errors import KedgeError
 
 _PIECE_BYTES = 1 << 18
 _CONNECT_TIMEOUT_S = 20
+_HEADERS_MAX_BYTES = 1 << 16
 _CORRUPT_TRIES = 2
 _PAUSE_MAX_S = 10.0
 
@@ -76,7 +78,7 @@ def _complete(url: str, wanted: Wanted, part: Path, arrived: Arrived, give_up_s:
             raise _unreachable(url, wanted, why)
         try:
             _append(url, wanted, part, size, arrived)
-        except (OSError, http.client.HTTPException) as problem:
+        except OSError as problem:
             why = str(problem) or type(problem).__name__
         if not part.exists() or part.stat().st_size < wanted.size_bytes:
             time.sleep(pause_s)
@@ -84,31 +86,46 @@ def _complete(url: str, wanted: Wanted, part: Path, arrived: Arrived, give_up_s:
 
 
 def _append(url: str, wanted: Wanted, part: Path, size: int, arrived: Arrived) -> None:
-    """One request for what is missing."""
-    address = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(
-        address.hostname or "", address.port or 80, timeout=_CONNECT_TIMEOUT_S
-    )
-    try:
-        headers = {"Range": f"bytes={size}-"} if size else {}
-        connection.request("GET", f"{address.path}/blobs/{wanted.digest}", headers=headers)
-        answer = connection.getresponse()
-        if answer.status in (403, 404, 410):
-            raise _refused(url, wanted, f"{answer.status} {answer.reason}")
-        if answer.status == 200:
+    """One request for what is missing; raises OSError when it breaks off."""
+    with _connect(url) as connection:
+        status, reason, piece = _ask(connection, f"/blobs/{wanted.digest}", size)
+        if status in (403, 404, 410):
+            raise _refused(url, wanted, f"{status} {reason}")
+        if status == 200:
             size = 0  # the server does not resume
-        elif answer.status != 206:
-            raise http.client.HTTPException(f"the head answered {answer.status} {answer.reason}")
-        with part.open("r+b" if size else "wb") as out:
+        elif status != 206:
+            raise OSError(f"the head answered {status} {reason}")
+        with part.open("r+b" if size else "wb", buffering=0) as out:
             out.seek(size)
-            while piece := answer.read(_PIECE_BYTES):
+            while piece := piece or connection.recv(_PIECE_BYTES):
                 size += len(piece)
                 if size > wanted.size_bytes:
-                    raise http.client.HTTPException("more bytes came than the blob has")
+                    raise OSError("more bytes came than the blob has")
                 out.write(piece)
                 arrived(size)
-    finally:
-        connection.close()
+                piece = b""
+
+
+def _connect(url: str) -> socket.socket:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    return socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S)
+
+
+def _ask(connection: socket.socket, path: str, begin: int) -> tuple[int, str, bytes]:
+    """Send a GET; the answer's status and reason, and what came of the content with them."""
+    lines = [f"GET {path} HTTP/1.0", "Host: head", *([f"Range: bytes={begin}-"] if begin else [])]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        piece = connection.recv(_PIECE_BYTES)
+        if not piece or len(answer) > _HEADERS_MAX_BYTES:
+            raise OSError("the head's answer is not HTTP")
+        answer += piece
+    head, _, content = answer.partition(b"\r\n\r\n")
+    version, status, reason = [*head.split(b"\r\n")[0].decode("latin-1").split(" ", 2), "", ""][:3]
+    if not version.startswith("HTTP/1.") or not status.isdecimal():
+        raise OSError("the head's answer is not HTTP")
+    return int(status), reason, content
 
 
 def _digest(path: Path) -> str:
