@@ -85,7 +85,7 @@ class FakeOperations:
 
     def node(self, name: str) -> dict[str, Any]:
         (known,) = self.chosen(name)
-        value = {"value": "on", "origin": "profile compute (site.yaml:4)"}
+        value = {"value": "on", "origin": "profile compute (site.yaml:4)", "at": 0.0}
         seen = {"value": "on", "at": time.time(), "by": "power.read"}
         return {
             **self.row(known),
@@ -184,7 +184,11 @@ class FakeOperations:
         return {"nodes": fold(self.chosen(nodes))}
 
     def release(self, nodes: str, by: str) -> dict[str, Any]:
-        return {"nodes": fold(self.chosen(nodes)), "still_held": "n4"}
+        return {
+            "nodes": fold(self.chosen(nodes)),
+            "still_held": "n4",
+            "held_by": [{"nodes": "n4", "origin": "node n4 (site.yaml:7)"}],
+        }
 
     def retry(self, nodes: str, by: str) -> dict[str, Any]:
         return {"nodes": fold(self.chosen(nodes))}

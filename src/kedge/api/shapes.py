@@ -131,10 +131,11 @@ class NodeRow(Struct):
 
 
 class ConfiguredValue(Struct):
-    """A configured value and where it was written."""
+    """A configured value, where it was written, and when it was set by command (0: it is in a file)."""
 
     value: Any
     origin: str
+    at: float
 
 
 class DiscoveredValue(Struct):

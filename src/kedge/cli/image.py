@@ -43,7 +43,7 @@ def list_(output: str) -> None:
 
 
 def _drawn(rows: list[dict[str, Any]]):
-    from kedge.cli.render import records_table
+    from kedge.cli.render import clock_of, records_table
 
     if not rows:
         return [
@@ -55,6 +55,7 @@ def _drawn(rows: list[dict[str, Any]]):
             "digest": str(row.get("digest", ""))[:19],
             "size": f"{row.get('size_bytes', 0) / 1e6:.0f} MB",
             "layers": len(row.get("layers", ())),
+            "created": clock_of(str(row.get("created", ""))),
             "kernel": row.get("kernel", {}).get("version", ""),
         }
         for row in rows

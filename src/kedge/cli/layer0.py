@@ -71,10 +71,11 @@ def list_(output: str) -> None:
     rows: list[dict[str, Any]] = act("boot", "layer0-list", {})
 
     def drawn():
-        from kedge.cli.render import records_table
+        from kedge.cli.render import clock_of, records_table
 
         if not rows:
             return ["No layer0 was built yet: kedge layer0 build"]
-        return [records_table(rows, ["arch", "digest", "created"])]
+        shown = [{**row, "created": clock_of(str(row.get("created", "")))} for row in rows]
+        return [records_table(shown, ["arch", "digest", "created"])]
 
     show(rows, output, drawn)

@@ -17,11 +17,38 @@ from kedge.cli.session import (
     yes_option,
 )
 from kedge.cli.values import parse_values
+from kedge.client.answers import PHASES
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from kedge.client.client import Client
 
 _dry_run = click.option("--dry-run", is_flag=True, help="Only show what would change.")
+
+
+class PhaseName(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
+    """One of the phases; a word that is none is refused with those that are, the nearest first."""
+
+    name = "phase"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from difflib import SequenceMatcher
+
+        def likeness(phase: str) -> float:
+            return SequenceMatcher(None, str(value), phase).ratio()
+
+        if value not in PHASES:
+            near = sorted(PHASES, key=lambda phase: -likeness(phase))
+            self.fail(f"{value!r} is no phase. Valid, nearest first: {', '.join(near)}", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name) for name in PHASES if name.startswith(incomplete)]
 
 
 @click.group()
@@ -31,7 +58,8 @@ def node() -> None:
 
 @node.command("list")
 @nodes_argument(required=False)
-@click.option("--phase", multiple=True, help="Only nodes in this phase (may be repeated).")
+@click.option("--phase", multiple=True, type=PhaseName(),
+              help="Only nodes in this phase (may be repeated).")  # fmt: skip
 @output_option
 def list_(nodes: str, phase: tuple[str, ...], output: str) -> None:
     """List nodes as a nodeset, by phase."""
@@ -150,11 +178,19 @@ def hold(nodes: str, reason: str, output: str) -> None:
 @nodes_argument()
 @output_option
 def release(nodes: str, output: str) -> None:
-    """End holds that were put by command."""
+    """End holds that were put by command; one in the site's files ends with kedge apply."""
+    from kedge.lib.nodeset import expand, fold
+
     answer = ask(lambda client: client.release(nodes))
-    _told(answer, output, f"{answer['nodes']}: released")
-    if answer.get("still_held"):
-        say(f"{answer['still_held']}: still held by the site's files")
+    held: list[dict[str, Any]] = answer.get("held_by") or []
+    kept = set(expand(answer["still_held"])) if answer.get("still_held") else set[str]()
+    released = fold(name for name in expand(answer["nodes"]) if name not in kept)
+    _told(answer, output, f"{released}: released" if released else "Nothing was released.")
+    for entry in held:
+        say(
+            f"{entry['nodes']}: still held by the site: {entry['origin']}. "
+            "Take hold out there, then: kedge apply"
+        )
 
 
 @node.command()

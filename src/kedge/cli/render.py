@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -90,9 +92,16 @@ def alike(rows: Sequence[NodeStatus], *, each: bool) -> list[list[NodeStatus]]:
     groups: dict[tuple[str, ...], list[NodeStatus]] = {}
     for row in rows:
         image = image_name(row.image)
-        key = (row.phase, row.power, row.stage, image, doing(row), row.why, row.next)
+        said = (_renamed(words, row.node, "") for words in (row.why, row.next))
+        key = (row.phase, row.power, row.stage, image, doing(row), *said)
         groups.setdefault(key, []).append(row)
     return list(groups.values())
+
+
+def _renamed(words: str, node: str, nodes: str) -> str:
+    """The words with ``nodes`` in place of the node's own name, so that they speak of all of them."""
+    whole = rf"(?<![\w.-]){re.escape(node)}(?![\w-]|\.\w)"
+    return re.sub(whole, lambda _: nodes, words)
 
 
 def status_table(rows: Sequence[NodeStatus], now: float, *, each: bool | None = None) -> PlainTable:
@@ -102,16 +111,17 @@ def status_table(rows: Sequence[NodeStatus], now: float, *, each: bool | None = 
     made = table("node", "state", "since", "power", "stage", "image", "now", "why", "next")
     for group in alike(rows, each=each):
         row = group[0]
+        nodes = fold(one.node for one in group)
         made.add_row(
-            fold(one.node for one in group),
+            nodes,
             Text(row.phase, style=COLOURS.get(row.phase, "")),
             duration(now - min(one.since for one in group)),
             row.power,
             row.stage,
             image_name(row.image),
             doing(row),
-            row.why,
-            row.next,
+            _renamed(row.why, row.node, nodes),
+            _renamed(row.next, row.node, nodes),
         )
     return made
 
@@ -127,8 +137,16 @@ def summary_line(rows: Sequence[NodeStatus]) -> Text:
 
 
 def clock(at: float) -> str:
-    """A moment, in local time."""
+    """A moment, in local time: the one form in which people see times."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def clock_of(written: str) -> str:
+    """The same of a time as images and boot environments carry it (ISO 8601)."""
+    try:
+        return clock(datetime.datetime.fromisoformat(written).timestamp())
+    except (ValueError, OverflowError):
+        return written
 
 
 def event_line(event: Event) -> Text:

@@ -17,7 +17,8 @@ def origin_table(configured: Mapping[str, Any]) -> Table:
     """Configured values, with where each is written."""
     made = table("variable", "configured", "written in")
     for name, entry in configured.items():
-        made.add_row(name, cell(entry["value"]), entry["origin"])
+        when = f" at {clock(entry['at'])}" if entry.get("at") else ""
+        made.add_row(name, cell(entry["value"]), entry["origin"] + when)
     return made
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from msgspec import Struct, field
 
+PHASES = ("converged", "moving", "waiting", "held", "blocked", "quarantined")
+"""Every phase that a node may be in."""
+
 SETTLED = ("held", "blocked", "quarantined")
 """Phases in which a node stays until a person does something."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from kedge.core.graph import Graph
@@ -97,7 +96,7 @@ class Wishes:
                 if value is None:
                     entries.pop(key, None)
                 else:
-                    entries[key] = {"value": value, "by": by, "at": self._stamp()}
+                    entries[key] = {"value": value, "by": by, "at": self._clock.wall()}
             if not entries:
                 del overrides[node]
         return replace(self.intent, overrides=overrides)
@@ -109,7 +108,7 @@ class Wishes:
             raise KedgeError(
                 "hold.reason", "a hold needs a reason", next_step="Say it with --reason"
             )
-        entry = {"reason": reason, "by": by, "at": self._stamp()}
+        entry = {"reason": reason, "by": by, "at": self._clock.wall()}
         holds = {**self.intent.holds, **dict.fromkeys(names, entry)}
         self._commit(replace(self.intent, holds=holds), by, f"hold {fold(names)}: {reason}")
 
@@ -144,7 +143,3 @@ class Wishes:
         if value is None or self._head.site is None:
             return None
         return check_override(self._head.site, node, key, value, self._graph.variables)
-
-    def _stamp(self) -> str:
-        at = datetime.fromtimestamp(self._clock.wall(), UTC)
-        return at.isoformat(timespec="seconds")

@@ -82,8 +82,9 @@ class Operations:
             value = node.configured(key) if variables[key].configured else None
             if value is not None:
                 shown = "(secret)" if variables[key].secret else value
-                origin = str(origins[key]) if key in origins else "default"
-                configured[key] = {"value": shown, "origin": origin}
+                configured[key] = _written(shown, origins.get(key))
+        if node.configuration.hold:
+            configured["hold"] = _written(node.configuration.hold, origins.get("hold"))
         return {
             **self._row(node),
             "group": node.configuration.group,
@@ -179,7 +180,14 @@ class Operations:
     def release(self, nodes: str, by: str) -> Json:
         """End holds put by command."""
         names = self._chosen(nodes, at_least_one=True)
-        return {"nodes": fold(names), "still_held": fold(self._wishes.release(names, by))}
+        left: dict[str, list[str]] = {}
+        for name in self._wishes.release(names, by):
+            left.setdefault(str(self._origins(name).get("hold", "the site")), []).append(name)
+        return {
+            "nodes": fold(names),
+            "still_held": fold(name for held in left.values() for name in held),
+            "held_by": [{"nodes": fold(held), "origin": origin} for origin, held in left.items()],
+        }
 
     def retry(self, nodes: str, by: str) -> Json:
         """Try quarantined nodes again."""
@@ -237,6 +245,13 @@ class Operations:
         site = self._head.site
         return site.origins.get(name, {}) if site is not None else {}
 
+    def _release_in_files(self, node: NodeState) -> str:
+        """How to end a hold that no command can end; empty for others."""
+        origin = self._origins(node.name).get("hold")
+        if not node.configuration.hold or origin is None or not origin.file:
+            return ""
+        return f"take hold out of {origin.file}:{origin.line} ({origin.layer}), then: kedge apply"
+
     def _path(self, name: str) -> Json:
         condition = self._head.engine.condition(name)
         explanation = self._head.engine.explain(name)
@@ -275,7 +290,7 @@ class Operations:
             "phase": condition.phase,
             "since": self._head.clock.wall(condition.since),
             "why": condition.why,
-            "next": condition.next,
+            "next": self._release_in_files(node) or condition.next,
             "symbols": dict(condition.discovered),
             "goals": dict(condition.goals),
             "power": condition.discovered.get("power.state", "unknown"),
@@ -286,6 +301,13 @@ class Operations:
             "hold": node.configuration.hold,
             "failures": dict(condition.failures),
         }
+
+
+def _written(value: Value, origin: Origin | None) -> Json:
+    """A configured value, where it is written, and (0: in a file) when it was set by command."""
+    if origin is None:
+        return {"value": value, "origin": "default", "at": 0.0}
+    return {"value": value, "origin": str(origin), "at": origin.at}
 
 
 def rows(changes: Iterable[Change]) -> list[Json]:

@@ -11,11 +11,13 @@ from kedge.core.node import Configuration
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an effective value was written: file, line, and the layer (``profile compute``)."""
+    """Where an effective value was written: file, line, and the layer (``profile compute``); of what a
+    person set by command there is no file, but the time ``at`` (seconds since the epoch)."""
 
     layer: str
     file: str = ""
     line: int = 0
+    at: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.layer} ({self.file}:{self.line})" if self.file else self.layer

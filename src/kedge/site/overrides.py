@@ -17,18 +17,16 @@ from kedge.site.problems import Place, Problems, listed, shorten
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A value (or, for a hold, a reason) that a person set, by whom and when (ISO 8601)."""
+    """A value (or, for a hold, a reason) that a person set, by whom and when (since the epoch)."""
 
     value: Value
     by: str = ""
-    at: str = ""
+    at: float = 0.0
 
     @property
     def origin(self) -> Origin:
-        """``set by alice at 2026-11-21T10:00``."""
-        who = f" by {self.by}" if self.by else ""
-        when = f" at {self.at}" if self.at else ""
-        return Origin(f"set{who}{when}")
+        """``set by alice``, and when."""
+        return Origin(f"set by {self.by}" if self.by else "set", at=self.at)
 
 
 Overrides = Mapping[str, Mapping[str, Value | Override]]

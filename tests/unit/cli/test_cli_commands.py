@@ -70,6 +70,24 @@ def test_status_folds_alike_nodes_and_sums_up(
     assert "n[1-4]" in out and "compute:1" in out and "4 nodes, 4 converged" in out
 
 
+def test_a_phase_that_is_none_is_refused_with_the_nearest_first(
+    served: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["node", "list", "--phase", "helt"]) == 2
+    assert "'helt' is no phase. Valid, nearest first: held, " in capsys.readouterr().err
+    assert run(["node", "list", "--phase", "converged"]) == 0
+    assert "n[1-4]" in capsys.readouterr().out
+
+
+def test_release_says_what_it_could_not_end(
+    served: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["node", "release", "n[1-4]"]) == 0
+    told = capsys.readouterr().err
+    assert "n[1-3]: released" in told
+    assert "n4: still held by the site: node n4 (site.yaml:7)" in told
+
+
 def test_the_master_hears_who_asked_and_what(served: Any) -> None:
     assert run(["node", "set", "n[3-4],n1", "boot.args=[quiet]", "power.state=on"]) == 0
     values = {"boot.args": ["quiet"], "power.state": "on"}

@@ -52,6 +52,19 @@ def test_nodes_that_say_the_same_are_one_row_and_the_longest_wait_is_shown() -> 
     assert len(text.splitlines()) == 3
 
 
+def test_held_nodes_are_one_row_although_each_has_a_release_of_its_own() -> None:
+    rows = [
+        row(f"n{i}", phase="held", why="broken fan", next=f"kedge node release n{i}")
+        for i in range(1, 12)
+    ]
+    text = seen(render.status_table(rows, 161.0, each=False))
+    assert len(text.splitlines()) == 2
+    assert "kedge node release n[1-11]" in text
+    other = row("n12", phase="held", why="n1 and n12 share n12.bmc", next="kedge plan n12")
+    lines = seen(render.status_table([other, *rows], 161.0, each=False)).splitlines()
+    assert len(lines) == 3 and "n1 and n12 share n12.bmc" in lines[1]
+
+
 def test_few_nodes_have_each_a_row() -> None:
     text = seen(render.status_table([row("n1"), row("n2")], 100.0))
     assert [line.split()[0] for line in text.splitlines()] == ["node", "n1", "n2"]

@@ -2,9 +2,9 @@
 
 A discovery is *polled* when it has a handler, else it *listens*. A poll that gets no answer backs
 off, further each time, and its node waits and says why; it is never given up, as asking harms
-nobody; so nodes that are held or quarantined are asked as well. Silence where one listens is an answer: the declared ``on_timeout`` symbols. Whoever begins
-to listen has every variable that this depends on asked for at once: a silent node may be one
-that somebody switched off.
+nobody. For that reason nodes that are held or quarantined are asked as well. Silence where one
+listens is an answer: the declared ``on_timeout`` symbols. Whoever begins to listen has every variable
+that this depends on asked for at once: a silent node may be one that somebody switched off.
 """
 
 from __future__ import annotations
