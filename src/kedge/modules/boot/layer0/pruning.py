@@ -20,7 +20,7 @@ _LIBRARIES = (
     "libformw.so*", "libreadline.so*", "libhistory.so*", "libsqlite3.so*", "libsystemd.so*",
     "libtirpc.so*", "libudev.so*", "libxenguest.so*", "libxenlight.so*", "libxlutil.so*",
     "libxenstat.so*", "libxenvchan.so*", "libxenstore.so*", "libxenhypfs.so*", "libblkid.so*",
-    "libmount.so*", "libsmartcols.so*", "libuuid.so*", "libbsd.so*",
+    "libstdc++.so*", "libmount.so*", "libsmartcols.so*", "libuuid.so*", "libbsd.so*",
     "libmd.so*", "libgdbm*.so*", "libc_malloc_debug.so*", "libthread_db.so*", "libnss_*",
     "libpcprofile.so", "libmemusage.so", "libdebconfclient.so*", "libacl.so*", "libattr.so*",
 )  # fmt: skip
