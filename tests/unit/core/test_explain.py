@@ -34,6 +34,8 @@ def test_a_moving_node_says_what_each_step_is_needed_for_now() -> None:
     world.up()
     world.tell(Requested("n1", {"power.state": "off"}, "cycle", "me"))
     assert world.condition().why == "power.shut_down: power.state is on, should be off"
+    phases = [e for e in world.effects if isinstance(e, Noted) and e.what == "phase"]
+    assert [e.cause for e in phases] == [world.condition().why]
     world.see(power_state="off")
     assert world.condition().why == "power.switch_on: power.state is off, should be on"
     world.see(power_state="on", boot_stage="none")

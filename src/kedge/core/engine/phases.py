@@ -37,7 +37,7 @@ def moving(common: Common, record: Record, episode: Episode) -> None:
             phase = "moving"
             break
     if record.phase != phase or record.since < 0:
-        _change(common, record, phase, describe(common, record)[0])
+        _change(common, record, phase, _doing(common, record, episode)[0])
 
 
 def describe(common: Common, record: Record) -> tuple[str, str]:
@@ -46,6 +46,11 @@ def describe(common: Common, record: Record) -> tuple[str, str]:
     episode = record.episode
     if record.phase not in ("moving", "waiting") or episode is None or episode.plan is None:
         return record.why, record.next_step
+    return _doing(common, record, episode)
+
+
+def _doing(common: Common, record: Record, episode: Episode) -> tuple[str, str]:
+    assert episode.plan is not None
     coming = _next(episode.plan, episode)
     if not episode.running:
         return episode.waits or "for its turn", episode.waits_next or coming
