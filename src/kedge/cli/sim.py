@@ -20,7 +20,9 @@ def sim() -> None:
     show_default=True,
     help="How long a step takes, as a share of its declared time.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Reproduces what is by chance.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Reproduces what is by chance."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
 def serve(pace: float, seed: int, verbose: bool) -> None:
     """Run Kedge like kedge serve, but switch, boot and ask machines that are not there.

@@ -50,6 +50,7 @@ class Module:
         self.protections: list[Protection] = []
         self.services: list[Service] = []
         self.actions: dict[str, Action] = {}
+        self.harmless: set[str] = set()
 
     def variable(
         self,
@@ -212,12 +213,14 @@ class Module:
         self.services.append(run)
         return run
 
-    def action(self, name: str) -> Callable[[Action], Action]:
+    def action(self, name: str, *, harmless: bool = False) -> Callable[[Action], Action]:
         """Decorate ``async def act(io, args)``: a verb of the module's own (``image import``), which
-        the API offers to people. It must check its ``args``."""
+        the API offers to people. It must check its ``args``. A ``harmless`` one only looks."""
 
         def declare(act: Action) -> Action:
             self.actions[name] = act
+            if harmless:
+                self.harmless.add(name)
             return act
 
         return declare

@@ -17,6 +17,7 @@ from kedge.core.kinds import Anything, Value
 from kedge.core.module import Module
 from kedge.core.mutation import Discovery, Mutation
 from kedge.core.variable import Relation, Variable
+from kedge.lib.errors import KedgeError
 from kedge.modules.port import Io, Node
 
 
@@ -37,7 +38,7 @@ class Machines:
         for name in variables:
             variable = self._variables[name]
             symbol, made_for = held.get(name, (variable.initial or variable.domain[1], None))
-            seen[name] = {"symbol": symbol, "for": made_for} if variable.relation else symbol
+            seen[name] = raw(variable.relation, symbol, made_for) if variable.relation else symbol
         return seen
 
     def set(self, node: Node, effects: Mapping[str, str]) -> None:
@@ -68,14 +69,20 @@ class Machines:
         io.observe(node.name, self.read(node, discovery.variables), by="simulated")
 
 
+def raw(relation: Relation, symbol: str, made_for: Value) -> Value:
+    """What a simulated device shows where a real one has a value of its own: at the goal what it was
+    made for (an image's reference), else ``(none)``."""
+    return made_for if symbol == relation.goal and made_for is not None else f"({symbol})"
+
+
 def stands(relation: Relation, discovered: Value, configured: Value) -> str:
     """How a simulated value stands to what is configured now."""
-    if not isinstance(discovered, dict):
-        return relation.values[0]
-    symbol, made_for = discovered["symbol"], discovered["for"]
-    if symbol == relation.goal and made_for != configured:
-        return [value for value in relation.values if value != relation.goal][-1]
-    return str(symbol)
+    for symbol in relation.values:
+        if discovered == f"({symbol})":
+            return symbol
+    if discovered == configured:
+        return relation.goal
+    return [symbol for symbol in relation.values if symbol != relation.goal][-1]
 
 
 def simulated(modules: Iterable[Module], *, pace: float = 1.0, seed: int = 1) -> list[Module]:
@@ -89,6 +96,11 @@ def simulated(modules: Iterable[Module], *, pace: float = 1.0, seed: int = 1) ->
 def _simulate(module: Module, machines: Machines, reported: set[str]) -> Module:
     copy = Module(module.name, summary=f"{module.summary} (simulated)", version=module.version)
     copy.variables = [_pretended(variable) for variable in module.variables]
+    copy.actions = {
+        name: act if name in module.harmless else partial(_refuse, f"{module.name} {name}")
+        for name, act in module.actions.items()
+    }
+    copy.harmless = set(module.harmless)
     copy.protections = list(module.protections)
     copy.mutations = [
         replace(m, where="head", handler=partial(machines.carry_out, m, reported))
@@ -98,6 +110,14 @@ def _simulate(module: Module, machines: Machines, reported: set[str]) -> Module:
         replace(d, handler=partial(machines.discover, d)) for d in module.discoveries
     ]
     return copy
+
+
+async def _refuse(name: str, io: Io, args: Mapping[str, Value]) -> Value:
+    raise KedgeError(
+        "sim.action", f"a simulated head cannot carry out {name}",
+        why="it has no images and no boot environment: its machines only pretend to boot",
+        next_step="Nodes move without it: kedge node set NODESET image.wanted=REFERENCE",
+    )  # fmt: skip
 
 
 def _pretended(variable: Variable) -> Variable:
