@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from kedge.cli.acting import act
-from kedge.cli.output import say, show
-from kedge.cli.session import output_option
+from kedge.cli.output import confirmed, say, show
+from kedge.cli.session import output_option, yes_option
 
 ARCHES = ("x86_64", "aarch64")
 
@@ -21,17 +21,42 @@ def image() -> None:
 @image.command("import")
 @click.argument("reference")
 @click.option("--arch", type=click.Choice(ARCHES), default="x86_64", show_default=True)
+@yes_option
+@click.option(
+    "--dry-run", is_flag=True, help="Only show what it is now, and which nodes would move."
+)
 @output_option
-def import_(reference: str, arch: str, output: str) -> None:
+def import_(reference: str, arch: str, yes: bool, dry_run: bool, output: str) -> None:
     """Bring REFERENCE (registry/name:tag) again, convert it, and pin the tag to its digest.
 
-    Nodes that want the reference move to what it is now.
+    Nodes that want the reference move to what it is now. Where that reboots any, they are shown,
+    and you are asked.
     """
-    record = act("image", "import", {"reference": reference, "arch": arch}, topic="image")
+    asked: dict[str, Any] = {"reference": reference, "arch": arch}
+    coming: dict[str, Any] = act("image", "import", {**asked, "dry_run": True})
+    if dry_run:
+        show(coming, output, lambda: _foreseen(coming))
+        return
+    if coming["moves"]:
+        if output == "table":
+            say("\n".join(_foreseen(coming)))
+        confirmed("These nodes move to the new image: what runs on them ends.", yes=yes)
+    record = act("image", "import", {**asked, "digest": coming["after"]}, topic="image")
     if output == "table":
         say(f"{reference} ({arch}) is {record['digest']}")
     else:
         show(record, output, lambda: ())
+
+
+def _foreseen(coming: dict[str, Any]) -> list[str]:
+    from kedge.lib.nodeset import fold
+
+    after = coming["after"] or "known only once it is read"
+    lines = [f"{coming['reference']} ({coming['arch']})"]
+    lines.append(f"  here:  {coming['before'] or 'not imported yet'}")
+    lines.append(f"  now:   {after}" + (" (the same)" if after == coming["before"] else ""))
+    lines.append(f"  moves: {fold(coming['moves']) or 'no node'}")
+    return lines
 
 
 @image.command("list")

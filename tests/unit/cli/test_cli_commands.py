@@ -177,7 +177,21 @@ def test_progress_of_an_import_is_shown(served: Any, capsys: pytest.CaptureFixtu
     assert run(["image", "import", "registry:5000/compute:1", "--arch", "aarch64"]) == 0
     assert "sha256:0000" in capsys.readouterr().err
     args = {"reference": "registry:5000/compute:1", "arch": "aarch64"}
-    assert served.operations.asked[0][:4] == ("act", "image", "import", args)
+    looked, imported = (asked[:4] for asked in served.operations.asked)
+    assert looked == ("act", "image", "import", {**args, "dry_run": True})
+    agreed = {**args, "digest": "sha256:" + "0" * 64}
+    assert imported == ("act", "image", "import", agreed)
+
+
+def test_an_import_names_the_nodes_that_it_would_move(
+    served: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["image", "import", "registry:5000/compute:1", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "moves: n[1-4]" in out and "now:   sha256:0000" in out and "here:  sha256:1111" in out
+    assert len(served.operations.asked) == 1
+    assert run(["image", "import", "registry:5000/other:1", "--dry-run"]) == 0
+    assert "moves: no node" in capsys.readouterr().out
 
 
 def test_a_bug_of_the_master_is_an_error_not_a_crash(

@@ -90,6 +90,24 @@ async def import_image(
         )
 
 
+async def find_digest(
+    reference: str, arch: str, state_dir: Path, *, access: RegistryAccess | None = None
+) -> str:
+    """The manifest digest that ``reference`` has for ``arch`` in its registry now; nothing is pulled.
+
+    Empty for a source on this machine, which is only known once it is read.
+    """
+    source = parse_source(reference)
+    if isinstance(source, LocalSource):
+        return ""
+    with (
+        work_folder(state_dir) as work,
+        skopeo_for(source.registry, access or RegistryAccess(), work) as skopeo,
+    ):
+        digest, _ = await resolve(skopeo, source, arch)
+    return digest
+
+
 def _finish(
     reference: str,
     arch: str,

@@ -17,7 +17,7 @@ from kedge.core.variable import Relation
 from kedge.lib.errors import KedgeError
 from kedge.modules.image import relation
 from kedge.modules.image.access import registry_access
-from kedge.modules.image.importer import import_image
+from kedge.modules.image.importer import find_digest, import_image
 from kedge.modules.image.once import Once
 from kedge.modules.image.pins import pin, pinned, read_pins
 from kedge.modules.image.reference import parse_source
@@ -77,7 +77,21 @@ async def fetch(node: Node, io: Io) -> None:
     await look(node, io)
 
 
-async def bring(reference: str, arch: str, io: Io) -> ImageRecord:
+async def foresee(reference: str, arch: str, io: Io) -> Value:
+    """What ``reference`` is pinned to, what it is now, and the nodes that an import would move."""
+    before = pinned(read_pins(io.state_dir), reference, arch)
+    after = await find_digest(reference, arch, io.state_dir, access=registry_access(reference, io))
+    moves: list[Value] = [
+        name
+        for name, node in io.nodes().items()
+        if relation.reference_of(node.configured("image.wanted")) == reference
+        and node.configured("boot.arch") == arch
+        and relation.digest_of(node.seen("image.running")) not in ("", after)
+    ]
+    return {"reference": reference, "arch": arch, "before": before, "after": after, "moves": moves}
+
+
+async def bring(reference: str, arch: str, io: Io, agreed: str = "") -> ImageRecord:
     """Import ``reference`` for ``arch`` now, whatever is pinned, and pin what came."""
     access = registry_access(reference, io)
 
@@ -85,6 +99,11 @@ async def bring(reference: str, arch: str, io: Io) -> ImageRecord:
         io.publish("image", {"reference": reference, "arch": arch, "what": what, "share": share})
 
     record = await import_image(reference, arch, io.state_dir, access=access, progress=tell)
+    if agreed not in ("", record.digest):
+        raise KedgeError(
+            "image.moved", f"is {record.digest} by now, not {agreed}", where=reference,
+            next_step="Look again and decide anew: kedge image import",
+        )  # fmt: skip
     pin(io.state_dir, reference, arch, record.digest)
     io.event("", "image", reference, f"imported for {arch} as {record.digest}")
     return record
@@ -124,15 +143,22 @@ module.edge(
 
 @module.action("import")
 async def import_now(io: Io, args: Mapping[str, Value]) -> Value:
-    """Import ``{"reference", "arch"}`` again; nodes that want the reference move to what it is now."""
+    """Import ``{"reference", "arch"}`` again; nodes that want the reference move to what it is now.
+
+    ``dry_run`` only looks what the reference is now and which nodes would move; ``digest`` (what a
+    person agreed to) refuses the import when the reference has become another one meanwhile.
+    """
     reference, arch = str(args.get("reference") or ""), str(args.get("arch") or ARCHES[0])
     parse_source(reference)
     if arch not in ARCHES:
         raise KedgeError(
             "image.arch", f"{arch!r} is no architecture", next_step=f"Valid: {', '.join(ARCHES)}"
         )
+    if args.get("dry_run"):
+        return await foresee(reference, arch, io)
+    agreed = str(args.get("digest") or "")
     record = await _imports.run(
-        (io.state_dir, reference, arch), partial(bring, reference, arch, io)
+        (io.state_dir, reference, arch, agreed), partial(bring, reference, arch, io, agreed)
     )
     for node in io.nodes().values():
         if relation.reference_of(node.configured("image.wanted")) == reference:
@@ -140,7 +166,7 @@ async def import_now(io: Io, args: Mapping[str, Value]) -> Value:
     return cast("Value", record.as_json())
 
 
-@module.action("list")
+@module.action("list", harmless=True)
 async def list_images(io: Io, args: Mapping[str, Value]) -> Value:
     """All imported images, and which references are pinned to them."""
     pins = read_pins(io.state_dir)
@@ -153,7 +179,7 @@ async def list_images(io: Io, args: Mapping[str, Value]) -> Value:
     ]
 
 
-@module.action("show")
+@module.action("show", harmless=True)
 async def show_image(io: Io, args: Mapping[str, Value]) -> Value:
     """One image by ``{"image"}``: its digest, the start of it, or a reference."""
     asked = str(args.get("image") or "")

@@ -15,6 +15,13 @@ def reference_of(wanted: Value) -> str:
     return wanted if isinstance(wanted, str) else ""
 
 
+def digest_of(discovered: Value) -> str:
+    """The manifest digest of a discovered ``image.running`` (empty: nothing runs, or it is unknown)."""
+    if isinstance(discovered, dict):
+        discovered = discovered.get("digest")
+    return discovered if isinstance(discovered, str) else ""
+
+
 def running(discovered: Value, configured: Value) -> str:
     """``discovered``: ``{"digest", "kernel", "files"}`` of what runs (a missing key is not known), or
     the bare digest; ``configured``: the same of what is pinned, or the bare reference as long as
