@@ -43,10 +43,9 @@ Times = dict[str, dict[str, float]]
 class Bench:
     """A lab with both ways to boot its machines."""
 
-    def __init__(self, home: Path, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.addresses = {name: f"10.77.1.{name[1:]}" for name in names}
-        machines = tuple(_machine(int(name[1:])) for name in names)
+    def __init__(self, home: Path) -> None:
+        self.addresses = {name: f"10.77.1.{name[1:]}" for name in NAMES}
+        machines = tuple(_machine(int(name[1:])) for name in NAMES)
         self.cluster = Cluster(home, machines, ROOT / "bench/site", serving=False)
         self.lab = self.cluster.lab
         self.used: list[dict[str, float]] = []
@@ -178,11 +177,11 @@ class Bench:
         return {n: boot + found[f"machine-{n}"].start_ticks / processes.TICKS_PER_S for n in names}
 
     def _cut_power(self) -> None:
-        for name in self.names:
+        for name in NAMES:
             self.lab.switch(name, "off")
 
     def _report(self) -> str:
-        return "\n".join(f"--- {n}\n{self.lab.console_text(n)[-2000:]}" for n in self.names)
+        return "\n".join(f"--- {n}\n{self.lab.console_text(n)[-2000:]}" for n in NAMES)
 
 
 def _machine(number: int) -> Machine:
@@ -243,9 +242,8 @@ def main() -> None:
     parser.add_argument("--four", action="store_true", help="also four nodes together, once")
     parser.add_argument("--keep", type=Path, help="keep logs and consoles in this folder")
     chosen = parser.parse_args()
-    names = NAMES if chosen.four else NAMES[:1]
     with tempfile.TemporaryDirectory(prefix="kedge-bench-") as scratch:
-        bench = Bench(Path(scratch) / "home", names)
+        bench = Bench(Path(scratch) / "home")
         try:
             with bench.cluster:
                 bench.import_image()
@@ -254,7 +252,7 @@ def main() -> None:
                 if chosen.four:
                     results.append(_compare(bench, NAMES, 1))
                 if chosen.keep:
-                    for name in names:
+                    for name in NAMES if chosen.four else NAMES[:1]:
                         shutil.copy(bench.lab.console_path(name), chosen.keep / f"{name}.console")
         finally:
             if chosen.keep:
