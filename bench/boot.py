@@ -242,6 +242,8 @@ def main() -> None:
     parser.add_argument("--four", action="store_true", help="also four nodes together, once")
     parser.add_argument("--keep", type=Path, help="keep logs and consoles in this folder")
     chosen = parser.parse_args()
+    if chosen.keep:
+        chosen.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="kedge-bench-") as scratch:
         bench = Bench(Path(scratch) / "home")
         try:
