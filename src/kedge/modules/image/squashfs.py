@@ -16,6 +16,9 @@ from kedge.lib.errors import KedgeError
 from kedge.modules.image.tar_reader import Member
 
 _LEVEL = 3  # the best trade between time and size that was measured
+_BLOCK = "128K"
+"""Reading one small file decompresses one block: of 1 MB, a boot spends five times the time on it, and
+the image is 6 % smaller (900 files of a 270 MB image, cold: 1.4 s of kernel time against 0.3 s)."""
 _EXTRACT_TIMEOUT_S = 300
 
 
@@ -37,7 +40,7 @@ def squashfs_writer(
         "-Xcompression-level",
         str(_LEVEL),
     ]
-    command += ["-b", "1M", "-root-mode", f"{root.mode:o}", "-root-uid", str(root.uid)]
+    command += ["-b", _BLOCK, "-root-mode", f"{root.mode:o}", "-root-uid", str(root.uid)]
     command += ["-root-gid", str(root.gid), "-mkfs-time", "0", "-root-time", str(root.mtime)]
     command += ["-quiet", "-no-progress", "-noappend", "-exit-on-error", "-mem", "512M"]
     log = target.with_suffix(".log")
