@@ -98,7 +98,8 @@ class FakeOperations:
     def strangers(self) -> list[dict[str, Any]]:
         return [{"mac": "52:54:00:77:00:99", "first_seen": 1.0, "address": "10.77.255.240"}]
 
-    def plan(self, nodes: str) -> list[dict[str, Any]]:
+    def plan(self, nodes: str, to: str = "") -> list[dict[str, Any]]:
+        self.asked.append(("plan", nodes, to))
         return [
             {
                 "node": name, "phase": self.phases[name], "why": self.why, "waits": "",

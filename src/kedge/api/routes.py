@@ -62,8 +62,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/v1/plan", "plan", "Each node's path to what is configured, or what blocks it",
-        list[shapes.PlanRow], lambda ops, asked: ops.plan(asked.query.nodes),
-        query=shapes.NodesQuery,
+        list[shapes.PlanRow], lambda ops, asked: ops.plan(asked.query.nodes, asked.query.to),
+        query=shapes.PlanQuery,
     ),
     Route(
         "GET", "/v1/graph", "graph", "The mutation graph as text (dot or mermaid)",

@@ -29,6 +29,13 @@ class NodesQuery(Struct, forbid_unknown_fields=True):
     nodes: Nodeset = ""
 
 
+class PlanQuery(Struct, forbid_unknown_fields=True):
+    """Which nodes, and goals in place of the configured ones (``power.state=off``, with commas)."""
+
+    nodes: Nodeset = ""
+    to: Annotated[str, Meta(max_length=4096)] = ""
+
+
 class EventsQuery(Struct, forbid_unknown_fields=True):
     """Which part of the log: the last events, or (``after``) the first behind a ``seq``."""
 

@@ -11,10 +11,19 @@ from kedge.cli.trouble import TROUBLE
 
 @click.command()
 @nodes_argument()
+@click.option(
+    "--to",
+    multiple=True,
+    metavar="VARIABLE=SYMBOL",
+    help="Plan for this goal instead; nothing is done. May be repeated.",
+)
 @output_option
-def plan(nodes: str, output: str) -> None:
-    """Show the path of each node to what is configured, and why; exit with 4 where there is none."""
-    rows = ask(lambda client: client.plan(nodes))
+def plan(nodes: str, to: tuple[str, ...], output: str) -> None:
+    """Show the path of each node to what is configured, and why; exit with 4 where there is none.
+
+    With --to, the path to other goals: kedge plan n3 --to power.state=off
+    """
+    rows = ask(lambda client: client.plan(nodes, ",".join(to)))
 
     def drawn():
         from kedge.cli.render import plan_lines

@@ -189,7 +189,7 @@ def plan_lines(row: Mapping[str, Any]) -> list[Text]:
         proven = "" if row.get("proven_cheapest", True) else ", not proven cheapest"
         head.append(f": {count(len(steps), 'step')}, about {cost_s} s{proven}", style="")
     elif not row.get("blocked_by"):
-        head.append(": nothing to do", style="green")
+        head.append(f": {_nothing(row)}", style="green")
     lines = [head]
     for place, step in enumerate(steps):
         effects = ", ".join(f"{name}={value}" for name, value in step["effects"].items())
@@ -205,6 +205,14 @@ def plan_lines(row: Mapping[str, Any]) -> list[Text]:
     if row.get("blocked_by"):
         lines.append(Text(f"  blocked: {row['blocked_by']}", style="red"))
     return lines
+
+
+def _nothing(row: Mapping[str, Any]) -> str:
+    """Why there is no step, and what one may ask instead."""
+    if row.get("phase") != "converged" or not row.get("why"):
+        return "nothing to do"
+    other = f"kedge plan {row['node']} --to power.state=off"
+    return f"nothing to do, {row['why']}. Other goals: {other}"
 
 
 def preview_lines(answer: Mapping[str, Any]) -> list[Text]:

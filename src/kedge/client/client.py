@@ -63,9 +63,9 @@ class Client:
         """Machines that are in no file."""
         return await self._get("/v1/strangers", list[Json])
 
-    async def plan(self, nodes: str) -> list[Json]:
-        """For each node the path to what is configured, or what blocks it."""
-        return await self._get("/v1/plan", list[Json], nodes=nodes)
+    async def plan(self, nodes: str, to: str = "") -> list[Json]:
+        """For each node the path to what is configured (``to``: to other goals), or what blocks it."""
+        return await self._get("/v1/plan", list[Json], nodes=nodes, to=to)
 
     async def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
         """The mutation graph as text."""

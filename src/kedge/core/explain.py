@@ -110,8 +110,10 @@ def unmet(compiled: Compiled, state: Sequence[int], goals: Goals) -> str:
     return ""
 
 
-def reasons(compiled: Compiled, steps: Sequence[Action], goals: Goals) -> tuple[str, ...]:
-    """For each step, what it is for: a goal, or the later step that needs it."""
+def reasons(
+    compiled: Compiled, steps: Sequence[Action], goals: Goals, *, as_goals: str = "is configured"
+) -> tuple[str, ...]:
+    """For each step, what it is for: a goal (``as_goals`` says whose), or the later step that needs it."""
     wanted = dict(goals)
     found: list[str] = []
     for place, step in enumerate(steps):
@@ -125,6 +127,6 @@ def reasons(compiled: Compiled, steps: Sequence[Action], goals: Goals) -> tuple[
                     break
             else:
                 if wanted.get(variable) == value:
-                    serves.append(f"{words(compiled, ((variable, value),))} is configured")
+                    serves.append(f"{words(compiled, ((variable, value),))} {as_goals}")
         found.append("; ".join(dict.fromkeys(serves)) or "leads on")
     return tuple(found)

@@ -7,7 +7,7 @@ configured state, or hands the engine a one-time request.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from kedge import __version__
@@ -24,8 +24,7 @@ from kedge.master.io import MasterIo
 from kedge.master.journal import Journal, event_row
 from kedge.master.nodes import NodeState
 from kedge.master.supervisor import Supervisor
-from kedge.site.diff import Change
-from kedge.site.diff import fold as fold_changes
+from kedge.master.wording import goals_of, next_step, rows, written
 from kedge.site.model import Origin
 from kedge.stores.port import Store
 
@@ -82,9 +81,9 @@ class Operations:
             value = node.configured(key) if variables[key].configured else None
             if value is not None:
                 shown = "(secret)" if variables[key].secret else value
-                configured[key] = _written(shown, origins.get(key))
+                configured[key] = written(shown, origins.get(key))
         if node.configuration.hold:
-            configured["hold"] = _written(node.configuration.hold, origins.get("hold"))
+            configured["hold"] = written(node.configuration.hold, origins.get("hold"))
         return {
             **self._row(node),
             "group": node.configuration.group,
@@ -104,9 +103,11 @@ class Operations:
         """Machines that were seen on the network and are in no file."""
         return [{"mac": mac, **facts} for mac, facts in self._io.strangers.items()]
 
-    def plan(self, nodes: str) -> list[Json]:
-        """For each node the path to what is configured, or what blocks it."""
-        return [self._path(name) for name in self._chosen(nodes)]
+    def plan(self, nodes: str, to: str = "") -> list[Json]:
+        """For each node the path to what is configured, or (``to``: ``power.state=off,...``) to other
+        goals on top of that; or what blocks it."""
+        goals = goals_of(to, self._head.graph)
+        return [self._path(name, goals) for name in self._chosen(nodes)]
 
     def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
         """The mutation graph as text (``dot`` or ``mermaid``), with a node's position in it."""
@@ -245,20 +246,17 @@ class Operations:
         site = self._head.site
         return site.origins.get(name, {}) if site is not None else {}
 
-    def _release_in_files(self, node: NodeState) -> str:
-        """How to end a hold that no command can end; empty for others."""
-        origin = self._origins(node.name).get("hold")
-        if not node.configuration.hold or origin is None or not origin.file:
-            return ""
-        return f"take hold out of {origin.file}:{origin.line} ({origin.layer}), then: kedge apply"
-
-    def _path(self, name: str) -> Json:
+    def _path(self, name: str, goals: Mapping[str, str]) -> Json:
         condition = self._head.engine.condition(name)
-        explanation = self._head.engine.explain(name)
+        if goals:
+            wanted = {**condition.goals, **goals}
+            explanation = self._head.engine.plan_to(name, wanted, {})
+        else:
+            explanation = self._head.engine.explain(name)
         return {
             "node": name,
             "phase": condition.phase,
-            "why": condition.why,
+            "why": "" if goals else condition.why,
             "waits": explanation.waits,
             "steps": self._steps(explanation),
             "cost_s": explanation.cost_s,
@@ -290,7 +288,7 @@ class Operations:
             "phase": condition.phase,
             "since": self._head.clock.wall(condition.since),
             "why": condition.why,
-            "next": self._release_in_files(node) or condition.next,
+            "next": next_step(node, condition, self._origins(node.name).get("hold")),
             "symbols": dict(condition.discovered),
             "goals": dict(condition.goals),
             "power": condition.discovered.get("power.state", "unknown"),
@@ -301,15 +299,3 @@ class Operations:
             "hold": node.configuration.hold,
             "failures": dict(condition.failures),
         }
-
-
-def _written(value: Value, origin: Origin | None) -> Json:
-    """A configured value, where it is written, and (0: in a file) when it was set by command."""
-    if origin is None:
-        return {"value": value, "origin": "default", "at": 0.0}
-    return {"value": value, "origin": str(origin), "at": origin.at}
-
-
-def rows(changes: Iterable[Change]) -> list[Json]:
-    """Changes as people get them, equal ones of many nodes folded."""
-    return [change.as_dict() for change in fold_changes(changes)]

@@ -79,6 +79,11 @@ def test_a_phase_that_is_none_is_refused_with_the_nearest_first(
     assert "n[1-4]" in capsys.readouterr().out
 
 
+def test_a_plan_to_other_goals(served: Any) -> None:
+    assert run(["plan", "n1", "--to", "power.state=off", "--to", "boot.stage=none"]) == 0
+    assert served.operations.asked == [("plan", "n1", "power.state=off,boot.stage=none")]
+
+
 def test_release_says_what_it_could_not_end(
     served: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

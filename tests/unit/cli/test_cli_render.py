@@ -65,6 +65,13 @@ def test_held_nodes_are_one_row_although_each_has_a_release_of_its_own() -> None
     assert len(lines) == 3 and "n1 and n12 share n12.bmc" in lines[1]
 
 
+def test_a_plan_without_steps_says_why_and_what_else_may_be_asked() -> None:
+    told = {"node": "n3", "phase": "converged", "why": "discovered is as configured", "steps": []}
+    text = seen(*render.plan_lines(told))
+    assert text.startswith("n3: nothing to do, discovered is as configured.")
+    assert "kedge plan n3 --to power.state=off" in text
+
+
 def test_few_nodes_have_each_a_row() -> None:
     text = seen(render.status_table([row("n1"), row("n2")], 100.0))
     assert [line.split()[0] for line in text.splitlines()] == ["node", "n1", "n2"]

@@ -127,7 +127,7 @@ def plan_to(common: Common, record: Record, goals: Goals, seen: Goals) -> Explan
     return Explanation(
         record.name,
         _steps(common, plan, 0),
-        reasons(common.compiled, plan.steps, goals),
+        reasons(common.compiled, plan.steps, goals, as_goals="is the goal"),
         sum(step.cost for step in plan.steps),
         plan.proven,
         tuple(common.compiled.named(plan.given_up)),

@@ -1,0 +1,51 @@
+"""How answers are worded: where a value is written, how a hold ends, goals as they are typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kedge.core.condition import Condition
+from kedge.core.graph import Graph
+from kedge.core.kinds import Value
+from kedge.lib.errors import KedgeError
+from kedge.master.nodes import NodeState
+from kedge.site.diff import Change
+from kedge.site.diff import fold as fold_changes
+from kedge.site.model import Origin
+
+
+def written(value: Value, origin: Origin | None) -> dict[str, Any]:
+    """A configured value, where it is written, and (0: in a file) when it was set by command."""
+    if origin is None:
+        return {"value": value, "origin": "default", "at": 0.0}
+    return {"value": value, "origin": str(origin), "at": origin.at}
+
+
+def next_step(node: NodeState, condition: Condition, hold: Origin | None) -> str:
+    """What is next; a hold that is written in the site's files ends there, and by no command."""
+    if not node.configuration.hold or hold is None or not hold.file:
+        return condition.next
+    return f"take hold out of {hold.file}:{hold.line} ({hold.layer}), then: kedge apply"
+
+
+def goals_of(text: str, graph: Graph) -> dict[str, str]:
+    """``power.state=off,boot.stage=none`` as goals; raises `KedgeError` for what nobody can plan for."""
+    goals: dict[str, str] = {}
+    planned = {name: v for name, v in graph.variables.items() if v.planned}
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        name, _, symbol = word.partition("=")
+        variable = planned.get(name)
+        if variable is None or symbol not in variable.domain[1:]:
+            valid = variable.domain[1:] if variable is not None else sorted(planned)
+            what = "symbol" if variable is not None else "planned variable"
+            raise KedgeError(
+                "plan.goal", f"{word!r} names no {what}", next_step=f"Valid: {', '.join(valid)}"
+            )
+        goals[name] = symbol
+    return goals
+
+
+def rows(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """Changes as people get them, equal ones of many nodes folded."""
+    return [change.as_dict() for change in fold_changes(changes)]
