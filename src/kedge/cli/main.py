@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "status:status",
         "Show which state nodes are in, since when, why, and what is next.",
     ),
+    "wait": ("wait:wait", "Wait until Kedge answers, or nodes have converged or run."),
     "node": ("node:node", "Look at nodes, set values, hold and release them."),
     "strangers": ("strangers:strangers", "List machines seen on the network that are in no file."),
     "plan": ("plan:plan", "Show the path of each node to what is configured, and why."),
@@ -47,8 +48,8 @@ Exit status:
   0  done
   1  refused or failed; the error says what to do
   2  wrong usage
-  3  not in time (--wait --timeout)
-  4  nodes are held, blocked or quarantined (--wait, --check)
+  3  not in time (kedge wait, --wait)
+  4  nodes are held, blocked or quarantined (kedge wait, --wait, --check)
   5  cannot reach kedge serve
   130  interrupted
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kedge.cli.output import console, say
@@ -62,12 +63,26 @@ async def looks(client: Client, nodes: str) -> AsyncIterator[list[NodeStatus]]:
                 continue
 
 
-def verdict(rows: Sequence[NodeStatus], *, held_is_fine: bool = False) -> int | None:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is waited for: in words, and whether a node is there."""
+
+    words: str
+    there: Callable[[NodeStatus], bool]
+
+
+CONVERGED = Wanted("converged", lambda row: row.phase == "converged")
+RUNNING = Wanted("running", lambda row: row.stage == "running")
+WANTED = {"converged": CONVERGED, "running": RUNNING}
+
+
+def verdict(
+    rows: Sequence[NodeStatus], *, held_is_fine: bool = False, wanted: Wanted = CONVERGED
+) -> int | None:
     """The exit status when every node has settled; None while any may still move."""
-    fine = ("converged", "held") if held_is_fine else ("converged",)
-    if all(row.phase in fine for row in rows):
+    if all(wanted.there(row) or (held_is_fine and row.phase == "held") for row in rows):
         return DONE
-    if all(row.phase == "converged" or row.phase in SETTLED for row in rows):
+    if all(wanted.there(row) or row.phase in ("converged", *SETTLED) for row in rows):
         return TROUBLE
     return None
 
@@ -104,6 +119,11 @@ def _line_teller() -> Callable[[Sequence[NodeStatus]], None]:
 
 
 async def wait_converged(client: Client, nodes: str, timeout_s: float) -> int:
+    """`wait_for` what is configured."""
+    return await wait_for(client, nodes, timeout_s, CONVERGED)
+
+
+async def wait_for(client: Client, nodes: str, timeout_s: float, wanted: Wanted) -> int:
     """Show progress until all nodes have settled or time is up; returns the exit status.
 
     A held node is trouble for who names it; among all nodes (an empty nodeset) it is as it should be.
@@ -126,7 +146,7 @@ async def wait_converged(client: Client, nodes: str, timeout_s: float) -> int:
                         live.update(_drawn(rows))
                     else:
                         tell(rows)
-                    found = verdict(rows, held_is_fine=not nodes)
+                    found = verdict(rows, held_is_fine=not nodes, wanted=wanted)
                     if found == DONE:
                         code = DONE
                         break
@@ -137,18 +157,18 @@ async def wait_converged(client: Client, nodes: str, timeout_s: float) -> int:
                         break
         except TimeoutError:
             code = LATE
-    _conclude(rows, code, timeout_s)
+    _conclude(rows, code, timeout_s, wanted)
     return code
 
 
-def _conclude(rows: Sequence[NodeStatus], code: int, timeout_s: float) -> None:
+def _conclude(rows: Sequence[NodeStatus], code: int, timeout_s: float, wanted: Wanted) -> None:
     if code == LATE:
-        late = fold(row.node for row in rows if row.phase != "converged")
-        say(f"Not in time: {late} did not converge within {timeout_s:.0f} s. See: kedge status")
+        late = fold(row.node for row in rows if not wanted.there(row)) or "nodes"
+        say(f"Not in time: {late} not {wanted.words} within {timeout_s:.0f} s. See: kedge status")
     for row in rows:
-        if code == TROUBLE and row.phase in SETTLED:
+        if code == TROUBLE and not wanted.there(row):
             step = f" Next: {row.next}" if row.next else ""
             say(f"{row.node}: {row.phase}: {row.why}{step}")
     if code == DONE:
-        there = fold(row.node for row in rows if row.phase == "converged")
-        say(f"{there or 'no node'}: converged")
+        there = fold(row.node for row in rows if wanted.there(row))
+        say(f"{there or 'no node'}: {wanted.words}")

@@ -156,6 +156,23 @@ def test_wait_ends_when_all_converged(served: Any, capsys: pytest.CaptureFixture
     assert "moving boot.load" in told and "n[1-4]: converged" in told
 
 
+def test_scripts_wait_for_kedge_and_for_nodes(
+    served: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["wait", "--for", "api", "--timeout", "5"]) == 0
+    assert run(["wait", "--timeout", "5"]) == 0
+    assert "n[1-4]: converged" in capsys.readouterr().err
+    served.operations.phases["n2"] = "moving"
+    assert run(["wait", "n2", "--timeout", "0.7"]) == 3
+    assert run(["wait", "n2", "--for", "running", "--timeout", "5"]) == 0
+    assert "n2: running" in capsys.readouterr().err
+    served.operations.phases["n2"] = "blocked"
+    assert run(["wait", "n2", "--timeout", "5"]) == 4
+    monkeypatch.setenv("KEDGE_API", "/nowhere/api.sock")
+    assert run(["wait", "--for", "api", "--timeout", "0.5"]) == 3
+    assert "Kedge did not answer" in capsys.readouterr().err
+
+
 def test_wait_that_is_too_long_is_late(served: Any, capsys: pytest.CaptureFixture[str]) -> None:
     served.operations.converge_after_s = 60.0
     assert run(["power", "on", "n1", "--wait", "--timeout", "0.7"]) == 3
