@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kedge.lib.errors import KedgeError
 
 DEFAULT_DIR = Path("/etc/kedge")
 DEFAULT_STATE = Path("/var/lib/kedge")
+UNIT = Path("/etc/systemd/system/kedge.service")
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,18 @@ class Made:
 @click.option(
     "--address", default="", help="The head's address there, with its prefix: 10.77.0.1/16"
 )
+@click.option("--systemd", is_flag=True, help=f"Make {UNIT} too.")
 @output_option
 def init(
     folder: Path, state_dir: Path | None, site: Path | None, interface: str, address: str,
-    output: str,
+    systemd: bool, output: str,
 ) -> None:  # fmt: skip
     """Make kedge.yaml in DIR (default /etc/kedge), the state directory, a token and a first site.
 
     What is there already is left as it is.
     """
     from kedge.api.access import make_token
-    from kedge.cli.templates import configuration, first_site
+    from kedge.cli.templates import configuration, first_site, unit
 
     own, cidr = _split(address)
     folder = folder.absolute()
@@ -62,6 +65,8 @@ def init(
         if empty:
             for name, text in first_site(site_folder, own, cidr).items():
                 made[str(site_folder / name)] = _write_new(site_folder / name, text)
+        if systemd:
+            made[str(UNIT)] = _write_new(UNIT, unit(_own_command(), config))
     except OSError as error:
         raise KedgeError(
             "init.unwritable", "cannot write", where=str(error.filename or folder),
@@ -88,6 +93,12 @@ def _split(address: str) -> tuple[str, str]:
         raise click.UsageError(f"--address: {error}") from None
     single = interface.network.num_addresses == 1
     return str(interface.ip), "" if single else str(interface.network)
+
+
+def _own_command() -> Path:
+    """The ``kedge`` that runs now, in full; its environment's one when it was run as a module."""
+    own = Path(sys.argv[0]).absolute()
+    return own if own.name == "kedge" else Path(sys.executable).parent / "kedge"
 
 
 def _write_new(path: Path, text: str) -> bool:

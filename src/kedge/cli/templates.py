@@ -104,6 +104,13 @@ def configuration(state_dir: Path, interface: str = "", address: str = "") -> st
     return text.replace("@INTERFACE@", given).replace("@ADDRESS@", own)
 
 
+def unit(command: Path, config: Path) -> str:
+    """The systemd unit that runs ``command`` with ``config``."""
+    text = Path(__file__).with_name("kedge.service").read_text()
+    serve = f"{command} --config {config} serve"
+    return text.replace("/usr/bin/kedge serve", serve)
+
+
 def first_site(folder: Path, address: str = "", cidr: str = "") -> dict[str, str]:
     """The files of a first site that names no node yet."""
     text = SITE.replace("@FOLDER@", str(folder)).replace("@CIDR@", cidr or "10.77.0.0/16")

@@ -17,7 +17,7 @@ def test_the_reference_is_fresh() -> None:
 
 
 def test_every_capability_of_the_unit_is_justified() -> None:
-    text = (ROOT / "packaging" / "kedge.service").read_text()
+    text = (ROOT / "src" / "kedge" / "cli" / "kedge.service").read_text()
     granted = {
         word
         for line in text.splitlines()

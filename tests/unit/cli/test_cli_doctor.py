@@ -26,6 +26,8 @@ def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyP
     found = [f for f in programs.check_programs(settings_of(Path("/x"))) if f.verdict == BAD]
     kea = next(finding for finding in found if "kea-dhcp4 is missing" in finding.what)
     assert kea.mend == "apt-get install kea-dhcp4-server"
+    missing = {finding.what.split()[0] for finding in found}
+    assert {"in.tftpd", "zstd", "setpriv", "mksquashfs", "sqfstar", "skopeo"} <= missing
     external = [f.what for f in programs.check_programs(settings_of(Path("/x"), dhcp="external"))]
     assert not any("kea" in what for what in external)
 

@@ -47,6 +47,17 @@ def test_init_makes_all_and_overwrites_nothing(
     assert not (head / "site" / "site.yaml").exists()  # the folder is the user's: macs.csv is there
 
 
+def test_the_unit_runs_this_kedge_with_this_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kedge.cli.init.UNIT", tmp_path / "kedge.service")
+    monkeypatch.setattr(sys, "argv", ["/opt/kedge/bin/kedge"])
+    assert run(["init", str(tmp_path / "head"), "--systemd"]) == 0
+    text = (tmp_path / "kedge.service").read_text()
+    config = tmp_path / "head" / "kedge.yaml"
+    assert f"ExecStart=/opt/kedge/bin/kedge --config {config} serve\n" in text
+
+
 def test_the_token_is_for_its_owner_only(head: Path) -> None:
     assert stat.S_IMODE((head / "state" / "api.token").stat().st_mode) == 0o600
 

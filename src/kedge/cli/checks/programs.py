@@ -17,6 +17,8 @@ PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 PROGRAMS = (
     ("skopeo", "skopeo", "to bring images from a registry"),
     ("sqfstar", "squashfs-tools", "to convert images' layers"),
+    ("mksquashfs", "squashfs-tools", "to build layer0"),
+    ("zstd", "zstd", "to unpack images' layers and kernels"),
     ("mmdebstrap", "mmdebstrap", "to build layer0"),
 )
 KEA = ("kea-dhcp4", "kea-dhcp4-server", "to answer DHCP")
@@ -29,9 +31,11 @@ def check_programs(settings: Settings) -> Iterator[Finding]:
     boot = settings.sections.get("boot", {})
     wanted = list(PROGRAMS)
     if boot.get("dhcp", "kea") == "kea":
-        wanted += [KEA, SETPRIV]
+        wanted.append(KEA)
     if boot.get("tftp", True):
         wanted.append(TFTP)
+    if KEA in wanted or TFTP in wanted:
+        wanted.append(SETPRIV)
     for program, package, why in wanted:
         found = shutil.which(program, path=PATH)
         if found:
