@@ -167,7 +167,7 @@ def test_scripts_wait_for_kedge_and_for_nodes(
     assert run(["wait", "n2", "--for", "running", "--timeout", "5"]) == 0
     assert "n2: running" in capsys.readouterr().err
     served.operations.phases["n2"] = "blocked"
-    assert run(["wait", "n2", "--timeout", "5"]) == 4
+    assert run(["wait", "n2", "--timeout", "20"]) == 4
     monkeypatch.setenv("KEDGE_API", "/nowhere/api.sock")
     assert run(["wait", "--for", "api", "--timeout", "0.5"]) == 3
     assert "Kedge did not answer" in capsys.readouterr().err
