@@ -13,7 +13,7 @@ import msgspec
 from kedge.client.answers import About, Event, Message, NodeStatus, VariableRow
 from kedge.client.endpoint import Endpoint
 from kedge.client.stream import read_messages
-from kedge.client.transport import CLOSED, TIMEOUT_S, Transport
+from kedge.client.transport import TIMEOUT_S, Transport
 from kedge.lib.errors import KedgeError
 
 T = TypeVar("T")
@@ -146,11 +146,8 @@ class Client:
             "GET", "/v1/watch", query=query, headers=headers, lasting=True
         ) as response:
             yield Message("connected", {})
-            try:
-                async for message in read_messages(response.content, SILENCE_S):
-                    yield message
-            except CLOSED as error:
-                raise KedgeError("api.unreachable", "the stream broke", why=str(error)) from None
+            async for message in read_messages(response, SILENCE_S):
+                yield message
 
 
 def _decoded(raw: bytes, shape: type[T]) -> T:

@@ -1,20 +1,21 @@
-"""One HTTP session to Kedge: requests with the token, and refusals back as `KedgeError`."""
+"""Requests to Kedge with the token, and refusals back as `KedgeError`."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
+from urllib.parse import quote, urlencode, urlsplit
 
-import aiohttp
 import msgspec
 
 from kedge.client.endpoint import Endpoint
+from kedge.client.http import Answer, ask, connect
 from kedge.lib.errors import KedgeError, KedgeErrors
 
 CONNECT_TIMEOUT_S = 5.0
 TIMEOUT_S = 60.0
-CLOSED = (aiohttp.ClientError, ConnectionError, OSError)
 
 
 class Transport:
@@ -23,27 +24,15 @@ class Transport:
     def __init__(self, endpoint: Endpoint, *, timeout_s: float = TIMEOUT_S) -> None:
         self.endpoint = endpoint
         self._timeout_s = timeout_s
-        self._session: aiohttp.ClientSession | None = None
+        self._token = ""
 
     async def open(self) -> None:
         """Read the token and get ready; nothing is sent yet."""
-        token = self.endpoint.token()
-        unix = self.endpoint.socket
-        self._session = aiohttp.ClientSession(
-            base_url=self.endpoint.url or "http://kedge",
-            connector=aiohttp.UnixConnector(str(unix)) if unix else aiohttp.TCPConnector(),
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=self._timeout(self._timeout_s),
-            trust_env=False,
-        )
+        self._token = self.endpoint.token()
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _timeout(self, total_s: float | None) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_TIMEOUT_S)
+        """Forget the token; every exchange closes its own connection."""
+        self._token = ""
 
     @asynccontextmanager
     async def exchange(
@@ -55,28 +44,37 @@ class Transport:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         lasting: bool = False,
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+    ) -> AsyncGenerator[Answer]:
         """A response that is no refusal; ``lasting`` is without a limit in time."""
-        assert self._session is not None, "use the client inside 'async with'"
+        assert self._token, "use the client inside 'async with'"
+        base = urlsplit(self.endpoint.url or "http://kedge")
+        target = base.path + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        fields = {
+            "Host": base.netloc.rpartition("@")[2],
+            "Authorization": f"Bearer {self._token}",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
+        content = msgspec.json.encode(body) if body is not None else b""
         try:
-            async with self._session.request(
-                method,
-                path,
-                params=query,
-                data=msgspec.json.encode(body) if body is not None else None,
-                headers={"Content-Type": "application/json", **(headers or {})},
-                timeout=self._timeout(None if lasting else self._timeout_s),
-                allow_redirects=False,
-            ) as response:
-                if response.status >= 400:
-                    raise _refusal(response.status, await response.read())
-                yield response
+            async with asyncio.timeout(None if lasting else self._timeout_s):
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    streams = await connect(self.endpoint)
+                try:
+                    answer = await ask(streams, method, target, fields, content)
+                    if answer.status >= 400:
+                        raise _refusal(answer.status, await answer.read())
+                    if answer.status >= 300:
+                        raise _refusal(answer.status, b"")
+                    yield answer
+                finally:
+                    streams[1].close()
         except TimeoutError:
             raise KedgeError(
                 "api.unreachable", "Kedge did not answer in time", where=str(self.endpoint),
                 next_step="See what it does: journalctl -u kedge -e",
             ) from None  # fmt: skip
-        except CLOSED as error:
+        except OSError as error:
             raise unreachable(self.endpoint, error) from None
 
     async def call(
@@ -93,11 +91,10 @@ class Transport:
             return await response.read()
 
 
-def unreachable(endpoint: Endpoint, error: Exception) -> KedgeError:
+def unreachable(endpoint: Endpoint, error: OSError) -> KedgeError:
     """Nobody answers: why, and how to start Kedge."""
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    why = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)
-    permission = isinstance(cause, PermissionError)
+    why = error.strerror or str(error)
+    permission = isinstance(error, PermissionError)
     return KedgeError(
         "api.unreachable",
         "cannot reach Kedge",
