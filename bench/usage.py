@@ -26,7 +26,12 @@ class Usage:
 
     def _cpu_s(self) -> float:
         # Those that have ended count in their parents' sums.
-        return sum(sum(map(int, _stat(pid)[11:15])) for pid in _family(self._pid)) / TICKS_PER_S
+        return sum(cpu_s(pid) for pid in _family(self._pid))
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds of a process and of its children that have ended."""
+    return sum(map(int, _stat(pid)[11:15])) / TICKS_PER_S
 
 
 def _stat(pid: int) -> list[str]:
