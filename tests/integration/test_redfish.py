@@ -158,7 +158,7 @@ async def test_a_wrong_password_is_tried_once_and_named(world: World) -> None:
     right = world.bmc._right
     world.bmc._right = lambda name, word: (tried.append("x"), right(name, word))[1]  # type: ignore[method-assign]
     error = await failure(power.read(world.configure(credentials="bad"), world.io))
-    assert error.code == "power.refused" and "'bad'" in error.next_step
+    assert error.code == "power.refused" and "kedge secret set bad" in error.next_step
     assert len(tried) == 1, "more attempts would lock the account"
 
 
