@@ -13,7 +13,6 @@ from typing import Any
 from kedge import __version__
 from kedge.core.condition import Condition
 from kedge.core.draw import draw
-from kedge.core.engine.showing import Explanation
 from kedge.core.events import Requested, Retried
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
@@ -24,7 +23,7 @@ from kedge.master.io import MasterIo
 from kedge.master.journal import Journal, event_row
 from kedge.master.nodes import NodeState
 from kedge.master.supervisor import Supervisor
-from kedge.master.wording import goals_of, next_step, rows, written
+from kedge.master.wording import goals_of, next_step, reason_of, rows, steps_of, written
 from kedge.site.model import Origin
 from kedge.stores.port import Store
 
@@ -258,27 +257,12 @@ class Operations:
             "phase": condition.phase,
             "why": "" if goals else condition.why,
             "waits": explanation.waits,
-            "steps": self._steps(explanation),
+            "steps": steps_of(explanation, self._head.graph),
             "cost_s": explanation.cost_s,
             "proven_cheapest": explanation.proven,
             "given_up": list(explanation.given_up),
             "blocked_by": explanation.blocked_by,
         }
-
-    def _steps(self, explanation: Explanation) -> list[Json]:
-        summaries = {key: m.summary for key, m in self._head.graph.mutations.items()}
-        return [
-            {
-                "mutation": step.mutation,
-                "effects": dict(step.effects),
-                "cost_s": step.cost_s,
-                "where": step.where,
-                "after": list(step.after),
-                "why": reason,
-                "summary": summaries.get(step.mutation, ""),
-            }
-            for step, reason in zip(explanation.plan, explanation.reasons, strict=True)
-        ]
 
     def _row(self, node: NodeState) -> Json:
         condition: Condition = self._head.engine.condition(node.name)
@@ -287,7 +271,7 @@ class Operations:
             "node": node.name,
             "phase": condition.phase,
             "since": self._head.clock.wall(condition.since),
-            "why": condition.why,
+            "why": reason_of(condition),
             "next": next_step(node, condition, self._origins(node.name).get("hold")),
             "symbols": dict(condition.discovered),
             "goals": dict(condition.goals),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kedge.core.condition import Condition
+from kedge.core.engine.showing import Explanation
 from kedge.core.graph import Graph
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
@@ -20,6 +21,32 @@ def written(value: Value, origin: Origin | None) -> dict[str, Any]:
     if origin is None:
         return {"value": value, "origin": "default", "at": 0.0}
     return {"value": value, "origin": str(origin), "at": origin.at}
+
+
+def reason_of(condition: Condition) -> str:
+    """Why a node is in its phase; of one that has converged also what cannot be asked any more."""
+    if condition.phase != "converged" or not condition.failures:
+        return condition.why
+    silent = "; ".join(f"{name}: {why}" for name, why in condition.failures.items())
+    return f"{condition.why}, but {silent}"
+
+
+def steps_of(explanation: Explanation, graph: Graph) -> list[dict[str, Any]]:
+    """The steps of a path as people get them."""
+    return [
+        {
+            "mutation": step.mutation,
+            "effects": dict(step.effects),
+            "cost_s": step.cost_s,
+            "where": step.where,
+            "after": list(step.after),
+            "why": reason,
+            "summary": graph.mutations[step.mutation].summary
+            if step.mutation in graph.mutations
+            else "",
+        }
+        for step, reason in zip(explanation.plan, explanation.reasons, strict=True)
+    ]
 
 
 def next_step(node: NodeState, condition: Condition, hold: Origin | None) -> str:
