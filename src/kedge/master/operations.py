@@ -161,9 +161,10 @@ class Operations:
         first = {"power.state": "off"} if action == "cycle" else {}
         alike: dict[str, tuple[list[str], list[Json]]] = {}
         for name in names:
-            steps = self._steps(self._head.foresee(site.nodes[name], first))
+            found = self._head.foresee(site.nodes[name], first)
+            steps = steps_of(found, self._head.graph)
             alike.setdefault(repr(steps), ([], steps))[0].append(name)
-        plans = [{"node": fold(found), "steps": steps} for found, steps in alike.values()]
+        plans = [{"node": fold(same), "steps": steps} for same, steps in alike.values()]
         return {"nodes": fold(names), "changes": rows(changes), "plans": plans}
 
     def preview_power(self, nodes: str, action: str) -> Json:
