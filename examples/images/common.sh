@@ -110,6 +110,7 @@ NEEDLESS_UNITS=(
     systemd-pcrmachine.service systemd-pcrphase.service systemd-pcrphase-sysinit.service
     systemd-tpm2-setup.service systemd-tpm2-setup-early.service
     modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service
+    getty.target  # nobody has a password here, and a busy machine finds its serial port late
     modprobe@dm_mod.service sys-fs-fuse-connections.mount sys-kernel-config.mount
     sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount
 )

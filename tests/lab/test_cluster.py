@@ -50,23 +50,25 @@ def test_a_hung_bmc_and_a_wrong_password_hold_nobody_up(cluster: Cluster) -> Non
     last = cluster.last_event()
     cluster.lab.fault("n2", "bmc-hang")
     cluster.lab.fault("n3", "bmc-wrong-password")
-    cluster.kedge("node", "set", "--yes", "n3", "power.state=off")
-    cluster.kedge("power", "cycle", "n1", "--yes")
-    cluster.until("n1 is on its way", lambda rows: rows["n1"]["phase"] != "converged", 60)
-    cluster.until_running(["n1"])
-    rows = cluster.until(
-        "both say what is wrong",
-        lambda rows: bool(rows["n2"]["failures"]) and rows["n3"]["phase"] == "quarantined",
-        120,
-    )
+    try:
+        cluster.kedge("node", "set", "--yes", "n3", "power.state=off")
+        cluster.kedge("power", "cycle", "n1", "--yes")
+        cluster.until("n1 is on its way", lambda rows: rows["n1"]["phase"] != "converged", 60)
+        cluster.until_running(["n1"])
+        rows = cluster.until(
+            "both say what is wrong",
+            lambda rows: bool(rows["n2"]["failures"]) and rows["n3"]["phase"] == "quarantined",
+            120,
+        )
+    finally:
+        for name in ("n2", "n3"):
+            cluster.lab.fault(name, "clear")
     told = {n: rows[n]["why"] + rows[n]["next"] for n in ("n2", "n3")}
     assert "answer" in told["n2"] and "10.78.0.12" in told["n2"]
     assert "credentials" in told["n3"] and "kedge secret set" in told["n3"]
+    assert rows["n2"]["stage"] == "running", "only the BMC of n2 hangs"
     steps = [e for e in cluster.events("n1", after=last) if e["what"] == "step"]
     assert not [step for step in steps if step["after"] in ("failed", "timeout")]
-    assert rows["n2"]["stage"] == "running", "only the BMC of n2 hangs"
-    for name in ("n2", "n3"):
-        cluster.lab.fault(name, "clear")
     cluster.kedge("node", "unset", "--yes", "n3", "power.state")
     cluster.until(
         "both BMCs answer again",
