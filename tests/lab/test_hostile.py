@@ -67,7 +67,9 @@ class Attacker:
         lines = self._heard.read_bytes()[self._begin :].decode().split("\n")[:-1]
         packets = [json.loads(line) for line in lines]
         up = [p for p in packets if p["udp"] and p["from"] == N1 and p["ports"][1] == 8471]
-        scripts = [bytes.fromhex(p["payload"]).decode() for p in packets if not p["udp"]]
+        scripts = [
+            bytes.fromhex(p["payload"]).decode(errors="replace") for p in packets if not p["udp"]
+        ]
         (script,) = (s for s in scripts if "kedge.node=n1 " in s and "#!ipxe" in s)
         epoch, token = secrets_of(script)
         return Boot(tuple(bytes.fromhex(p["payload"]) for p in up), epoch, token)
@@ -229,6 +231,7 @@ def test_a_permit_is_good_for_one_script(cluster: Cluster, attacker: Attacker) -
     written = site.read_text(), macs.read_text()
     ours = "  n9:\n    profiles: [compute]\n    addresses: { provision: 10.77.1.9 }\n"
     ours += "    power.state: on\n    power.bmc.protocol: ipmi\n    power.bmc.address: 10.78.0.99\n"
+    cluster.edit("    nodes: n[1-4]", "    nodes: n[1-4,9]")
     cluster.edit("nodes:\n  n[1-4]:", f"nodes:\n{ours}  n[1-4]:")
     macs.write_text(written[1] + "n9,provision,52:54:00:77:00:98\n")
     path, address = "/boot/52:54:00:77:00:98", "10.77.1.9"
