@@ -25,6 +25,7 @@ from cluster import Cluster, Row
 
 pytestmark = [
     pytest.mark.lab,
+    pytest.mark.soak,
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root"),
 ]
