@@ -112,6 +112,7 @@ class StepCarrier:
         self._asking.pop(key, None)
         if key in self._again:
             self._again.discard(key)
+            self._awaited.add(key)  # if this one fails, the engine wants to know why
             self._ask(key[0], discovery)
 
     async def _discover(self, name: str, discovery: Discovery) -> None:
