@@ -20,6 +20,7 @@ def on_terminal(
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.update(TERM="xterm", COLUMNS="150")
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
         os.execv(sys.executable, [sys.executable, "-m", "kedge.cli.main", *words])
     out, done, deadline = b"", False, time.monotonic() + 30
     try:
