@@ -9,9 +9,10 @@ of the time. Those without containers are left out of garbage collection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 
 class NodeConfigured(Struct, frozen=True):
@@ -51,6 +52,27 @@ class Observed(Struct, frozen=True):
     values: Mapping[str, str]
     by: str = ""
     fresh: bool = True
+
+
+class ObservedMany(Struct, frozen=True):
+    """`Observed` for several nodes that were seen alike."""
+
+    nodes: Sequence[str]
+    values: Mapping[str, str]
+    by: str = ""
+    fresh: bool = True
+
+
+class ConfiguredMany(Struct, frozen=True):
+    """`NodeConfigured` for several nodes that are configured alike; ``fingerprints`` are theirs."""
+
+    nodes: Sequence[str]
+    goals: Mapping[str, str]
+    fingerprints: Sequence[str]
+    hold: str = ""
+    group: str = ""
+    hardware_class: str = ""
+    limits: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class StepFailed(Struct, frozen=True, gc=False):
@@ -103,7 +125,9 @@ class Tick(Struct, frozen=True, gc=False):
 Event = (
     NodeConfigured
     | NodeRemoved
+    | ConfiguredMany
     | Observed
+    | ObservedMany
     | StepFailed
     | DiscoveryFailed
     | Requested
@@ -165,3 +189,47 @@ class RequestDone(Struct, frozen=True, gc=False):
 
 
 Effect = StartStep | EndStep | StartDiscovery | Noted | RequestDone
+
+
+class Many(Struct, frozen=True):
+    """The same effects on several nodes: ``effects`` are in full those of ``nodes[0]``.
+
+    ``steps`` holds, for each `StartStep` and `EndStep` among them in order, the numbers of the nodes'
+    own steps (the part of ``step_id`` behind ``prefix``).
+    """
+
+    nodes: Sequence[str]
+    effects: tuple[Effect, ...]
+    prefix: str = ""
+    steps: tuple[Sequence[int], ...] = ()
+
+    def of(self, place: int) -> Iterator[Effect]:
+        """The effects on ``nodes[place]``."""
+        node, numbers = self.nodes[place], iter(self.steps)
+        for effect in self.effects:
+            if isinstance(effect, StartStep | EndStep):
+                step_id = f"{self.prefix}{next(numbers)[place]}"
+                yield replace(effect, node=node, step_id=step_id)
+            else:
+                yield replace(effect, node=node)
+
+
+def each(many: Many) -> Iterator[Effect]:
+    """The effects of ``many``, node by node."""
+    for place in range(len(many.nodes)):
+        yield from many.of(place)
+
+
+def apart(event: Event) -> Iterator[Event]:
+    """An event about many nodes as one for each."""
+    if isinstance(event, ObservedMany):
+        for node in event.nodes:
+            yield Observed(node, event.values, event.by, event.fresh)
+    elif isinstance(event, ConfiguredMany):
+        for node, fingerprint in zip(event.nodes, event.fingerprints, strict=True):
+            yield NodeConfigured(
+                node, event.goals, event.hold, event.group, event.hardware_class,
+                event.limits, fingerprint,
+            )  # fmt: skip
+    else:
+        yield event

@@ -7,7 +7,7 @@ poll timers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kedge.core.condition import Condition
@@ -28,12 +28,15 @@ from kedge.core.events import (
     DiscoveryFailed,
     Effect,
     Event,
+    Many,
     NodeConfigured,
     NodeRemoved,
     Observed,
     Requested,
     Retried,
     StepFailed,
+    apart,
+    each,
 )
 from kedge.core.explain import Explainer
 from kedge.core.graph import Graph
@@ -72,15 +75,25 @@ class Engine:
 
     def step(self, event: Event, now: float) -> list[Effect]:
         """Take in one event at ``now`` (seconds; it never falls) and say what is to be done."""
+        return [
+            effect
+            for found in self.advance((event,), now)
+            for effect in (each(found) if isinstance(found, Many) else (found,))
+        ]
+
+    def advance(self, events: Iterable[Event], now: float) -> list[Effect | Many]:
+        """Take in many events at once. What concerns many nodes alike comes out as one `Many`."""
         common = self._common
         common.now = max(now, common.now)
         common.effects = []
-        self._take(event)
+        for event in events:
+            for single in apart(event):
+                self._take(single)
         while (due := common.timers.due(common.now)) is not None:
             self._due(*due)
         while (record := common.next_ready()) is not None:
             decide(common, record)
-        return common.effects
+        return list(common.effects)
 
     def next_timeout(self) -> float | None:
         """When `step` wants to be called with a `Tick`, at the latest; None for never."""
