@@ -158,7 +158,7 @@ class Compiled:
                     tuple(sorted(reads.items())),
                     tuple(sorted(writes.items())),
                     tuple(sorted(own.items())),
-                    mutation.cost_s,
+                    mutation.cost_s + mutation.surcharge_s,
                     dict(self.condition(mutation.via)),
                     mutation,
                 )

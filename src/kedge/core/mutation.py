@@ -31,7 +31,10 @@ class Mutation:
     - ``via``: symbols that its variables may show on the way without surprising anybody.
     - ``on_timeout``: what is taken to be true when ``timeout_s`` passes without the effect being
       discovered.
-    - ``cost_s``: declared duration, at least 1; the planner minimises their sum.
+    - ``cost_s``: declared duration, at least 1, until enough runs were measured; the planner minimises
+      the sum of durations and surcharges.
+    - ``surcharge_s``: how much longer another way may take and still be better. It is no duration, and
+      what is measured does not change it: taking the power away is quick, and yet the last resort.
     - ``destructive``: it may end work or lose state, so an owner without its lease must not start it.
     - ``budgets``: names of step budgets it takes one unit of while it runs.
     """
@@ -43,6 +46,7 @@ class Mutation:
     via: Symbols = field(default_factory=no_symbols)
     on_timeout: Mapping[str, str] = field(default_factory=dict[str, str])
     cost_s: int = 1
+    surcharge_s: int = 0
     timeout_s: float = 60.0
     where: Where = "head"
     destructive: bool = False

@@ -161,6 +161,8 @@ def _mutation(mutation: Mutation, variables: Mapping[str, Variable]) -> Iterator
             yield _error("unknown_effect", f"sets {name} to unknown, which is no state", where)
     if mutation.cost_s < 1:
         yield _error("cost", f"costs {mutation.cost_s}, but the least is 1", where)
+    if mutation.surcharge_s < 0:
+        yield _error("cost", f"has the surcharge {mutation.surcharge_s}; the least is 0", where)
 
 
 def _discoverers(

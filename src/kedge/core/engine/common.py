@@ -11,6 +11,7 @@ from kedge.core.compiled import Compiled
 from kedge.core.engine.breaker import Breaker
 from kedge.core.engine.budgets import Budgets
 from kedge.core.engine.chance import Chance
+from kedge.core.engine.costs import Costs
 from kedge.core.engine.record import Record
 from kedge.core.engine.settings import Settings
 from kedge.core.engine.timers import Timers
@@ -47,6 +48,7 @@ class Common:
     chance: Chance
     breaker: Breaker
     explainer: Explainer
+    costs: Costs
     restart: int
     looked_at: frozenset[int] = frozenset()
     timers: Timers = field(default_factory=Timers)

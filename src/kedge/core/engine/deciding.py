@@ -47,7 +47,8 @@ def decide(common: Common, record: Record) -> None:
             _converge(common, record)
             return
         if episode is None:
-            episode = record.episode = Episode(common.now)
+            costs = common.costs.table(record.hardware_class)
+            episode = record.episode = Episode(common.now, costs)
         if episode.plan is None:
             episode.plan = _plan(common, record, episode, goals)
             episode.done = 0
@@ -82,7 +83,7 @@ def _plan(common: Common, record: Record, episode: Episode, goals: Goals) -> Pla
                 start[variable] = running.start[variable]
         plan = _repaired(common, episode, start, goals)
         if plan is None:
-            plan = common.planner.plan(start, goals, penalties(episode))
+            plan = common.planner.plan(start, goals, penalties(episode), episode.costs)
         taken: set[int] = set()
         for running in episode.running:
             running.place = _place(plan, running.action, taken)
@@ -110,7 +111,7 @@ def _repaired(common: Common, episode: Episode, start: Sequence[int], goals: Goa
     if spoiled is None or not same:
         return None
     plan, done, changed = spoiled
-    return common.planner.repair(plan, done, start, *asked, changed)
+    return common.planner.repair(plan, done, start, *asked, changed, episode.costs)
 
 
 def _place(plan: Plan, action: Action, taken: set[int]) -> int:

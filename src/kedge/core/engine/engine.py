@@ -16,6 +16,7 @@ from kedge.core.engine.asking import deafen, heard, look, looked_at, poll
 from kedge.core.engine.breaker import Breaker
 from kedge.core.engine.chance import Chance
 from kedge.core.engine.common import Common
+from kedge.core.engine.costs import Costs, Measured
 from kedge.core.engine.deciding import decide
 from kedge.core.engine.failing import fail_step
 from kedge.core.engine.knowing import learn
@@ -66,6 +67,7 @@ class Engine:
             Chance(seed),
             Breaker(chosen),
             Explainer(graph.compiled),
+            Costs(graph.compiled),
             restart,
             looked_at(graph.compiled),
         )
@@ -227,6 +229,10 @@ class Engine:
         found = common.compiled.assignment(seen)
         return showing.plan_to(common, common.records[node], wanted, found)
 
+    def costs(self) -> list[Measured]:
+        """What was measured of each mutation, by class of hardware."""
+        return self._common.costs.rows()
+
     def export(self) -> dict[str, Any]:
         """What must survive a restart and cannot be discovered again; JSON can hold it."""
         return keeping.export(self._common, self._saved)
@@ -235,3 +241,4 @@ class Engine:
         """Take back what `export` gave, before the nodes are configured. Planned variables stay
         unknown until they are observed."""
         self._saved = keeping.read(exported)
+        self._common.costs.restore(exported.get("costs", {}))

@@ -1,4 +1,4 @@
-"""What outlives a restart: quarantines, attempts already made, requests. All else is discovered.
+"""What outlives a restart: quarantines, attempts made, requests, learned costs. All else is discovered.
 
 Nothing observed is kept, so nothing old can be believed; steps in flight are forgotten, and whether
 they had their effect is seen. Attempts are kept, so that a head that restarts in a loop does not give
@@ -41,7 +41,7 @@ def export(common: Common, unclaimed: Mapping[str, Saved]) -> dict[str, Any]:
         written = _write(saved)
         if written:
             nodes[name] = written
-    return {"version": 1, "restart": common.restart, "nodes": nodes}
+    return {"version": 1, "restart": common.restart, "nodes": nodes, "costs": common.costs.export()}
 
 
 def _write(saved: Saved) -> dict[str, Any]:
@@ -96,7 +96,8 @@ def revive(common: Common, record: Record, saved: Saved) -> None:
     actions = common.compiled.mutation_actions
     failures = {actions[n].number: f for n, f in saved.failures.items() if n in actions}
     if failures:
-        record.episode = Episode(common.now, failures=failures)
+        costs = common.costs.table(record.hardware_class)
+        record.episode = Episode(common.now, costs, failures=failures)
         latest = common.now + common.settings.backoff_most_s  # the clock may have begun anew
         for known in failures.values():
             known.until = min(known.until, latest)

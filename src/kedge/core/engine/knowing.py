@@ -47,9 +47,10 @@ def learn(
     record.state = move.state
     for name, was, is_now in move.words:
         common.note(record, "observed", name, was, is_now, by)
-    counts = fresh and not assumed and common.now >= record.configured_at + common.settings.grace_s
+    real = fresh and not assumed
+    counts = real and common.now >= record.configured_at + common.settings.grace_s
     if episode is not None:
-        _judge(common, record, episode, before, move.changes, counts=counts)
+        _judge(common, record, episode, before, move.changes, real=real, counts=counts)
     elif record.phase == "converged" and counts:
         lost = [v for v, g in record.goals if record.state[v] != g and v in move.changes]
         if lost:
@@ -102,6 +103,7 @@ def _judge(
     before: State,
     changes: Sequence[int],
     *,
+    real: bool,
     counts: bool,
 ) -> None:
     state = record.state
@@ -122,6 +124,9 @@ def _judge(
         if running.serial in failed:
             _contradict(common, record, running, failed[running.serial])
         elif all(state[v] == value for v, value in running.action.own):
+            if real:
+                duration_s = common.now - running.since
+                common.costs.measured(record.hardware_class, running.action.number, (duration_s,))
             _done(common, record, episode, running)
     if plan is None or (episode.plan is None and not failed):
         return

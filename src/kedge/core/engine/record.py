@@ -9,7 +9,7 @@ from kedge.core.action import Action, State
 from kedge.core.condition import Phase
 from kedge.core.events import Requested
 from kedge.core.planner.order import Plan
-from kedge.core.planner.task import Goals, Penalties
+from kedge.core.planner.task import CostTable, Goals, Penalties
 
 
 @dataclass(slots=True)
@@ -46,12 +46,14 @@ class Failures:
 
 @dataclass(slots=True)
 class Episode:
-    """From leaving converged until converged, held, blocked or quarantined. Penalties only rise.
+    """From leaving converged until converged, held, blocked or quarantined. Penalties only rise,
+    and ``costs`` stay as they were when it began.
 
     ``spoiled`` is a plan that a surprise has just broken: it, what of it was done, and the variables.
     """
 
     since: float
+    costs: CostTable
     plan: Plan | None = None
     done: int = 0
     running: list[Running] = field(default_factory=list[Running])

@@ -12,7 +12,7 @@ from kedge.core.engine.record import Record
 from kedge.core.engine.requests import goals_now
 from kedge.core.explain import reasons
 from kedge.core.planner.order import Plan
-from kedge.core.planner.task import Goals
+from kedge.core.planner.task import CostTable, Goals
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def condition(common: Common, record: Record) -> Condition:
         for variable, reason in sorted(episode.assumed.items()):
             failures[compiled.name(variable)] = f"assumed, not seen: {reason}"
         if episode.plan is not None:
-            plan = _steps(common, episode.plan, episode.done)
+            plan = _steps(common, episode.plan, episode.done, episode.costs)
             given_up = tuple(compiled.named(episode.plan.given_up))
     why, coming = describe(common, record)
     return Condition(
@@ -71,7 +71,7 @@ def _failure(reason: str, next_step: str) -> str:
     return f"{reason}. {next_step}" if next_step else reason
 
 
-def _steps(common: Common, plan: Plan, done: int) -> tuple[PlannedStep, ...]:
+def _steps(common: Common, plan: Plan, done: int, costs: CostTable) -> tuple[PlannedStep, ...]:
     """The steps still to come; ``after`` are indices into what is returned."""
     left = [place for place in range(len(plan.steps)) if not done >> place & 1]
     at = {place: i for i, place in enumerate(left)}
@@ -86,7 +86,7 @@ def _steps(common: Common, plan: Plan, done: int) -> tuple[PlannedStep, ...]:
         where = step.mutation.where if step.mutation else _listens(common, step.discovery)
         effects = common.compiled.named(step.own)
         after = tuple(at[i] for i in left if direct >> i & 1)
-        shown.append(PlannedStep(step.name, effects, step.cost, where, after))
+        shown.append(PlannedStep(step.name, effects, costs.durations_s[step.number], where, after))
     return tuple(shown)
 
 
@@ -101,16 +101,17 @@ def explain(common: Common, record: Record) -> Explanation:
     goals = goals_now(common, record)
     penalised = penalties(episode) if episode else ()
     if episode is not None and episode.plan is not None:
-        plan, done = episode.plan, episode.done
+        plan, done, costs = episode.plan, episode.done, episode.costs
     else:
-        plan = common.planner.plan(record.state, goals, penalised)
+        costs = common.costs.table(record.hardware_class)
+        plan = common.planner.plan(record.state, goals, penalised, costs)
         done = 0
     left = [step for place, step in enumerate(plan.steps) if not done >> place & 1]
     return Explanation(
         record.name,
-        _steps(common, plan, done),
+        _steps(common, plan, done, costs),
         reasons(common.compiled, left, goals),
-        sum(step.cost for step in left),
+        sum(costs.durations_s[step.number] for step in left),
         plan.proven,
         tuple(common.compiled.named(plan.given_up)),
         common.explainer.obstacles(record.state, plan.given_up, penalised) if plan.given_up else "",
@@ -123,12 +124,13 @@ def plan_to(common: Common, record: Record, goals: Goals, seen: Goals) -> Explan
     state = list(record.state)
     for variable, value in seen:
         state[variable] = value
-    plan = common.planner.plan(state, goals)
+    costs = common.costs.table(record.hardware_class)
+    plan = common.planner.plan(state, goals, (), costs)
     return Explanation(
         record.name,
-        _steps(common, plan, 0),
+        _steps(common, plan, 0, costs),
         reasons(common.compiled, plan.steps, goals, as_goals="is the goal"),
-        sum(step.cost for step in plan.steps),
+        sum(costs.durations_s[step.number] for step in plan.steps),
         plan.proven,
         tuple(common.compiled.named(plan.given_up)),
         common.explainer.obstacles(state, plan.given_up, ()) if plan.given_up else "",

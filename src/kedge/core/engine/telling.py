@@ -75,6 +75,7 @@ def forgive(common: Common, record: Record) -> None:
     common.breaker.pardon(record.group, record.name)
     if record.episode is not None:
         record.episode.failures.clear()
+        record.episode.costs = common.costs.table(record.hardware_class)
         record.episode.plan, record.episode.new_goals = None, True
 
 

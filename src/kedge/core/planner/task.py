@@ -24,6 +24,29 @@ Penalties = tuple[tuple[int, int], ...]
 """Action number -> extra cost, or `FORBIDDEN`; sorted and sparse."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CostTable:
+    """What each action costs, by number; compared and hashed by identity, as equal ones are shared.
+
+    ``learned`` are the mutations whose duration was measured: (action number, seconds), sorted.
+    ``costs`` are what the planner adds up; ``durations_s`` leave the surcharges out.
+    """
+
+    learned: tuple[tuple[int, int], ...]
+    costs: tuple[int, ...]
+    durations_s: tuple[int, ...]
+
+
+def cost_table(compiled: Compiled, learned: tuple[tuple[int, int], ...] = ()) -> CostTable:
+    """The declared costs, with the durations in ``learned`` in place of the declared ones."""
+    durations = [a.mutation.cost_s if a.mutation else a.cost for a in compiled.actions]
+    for action, seconds in learned:
+        durations[action] = seconds
+    surcharges = [a.mutation.surcharge_s if a.mutation else 0 for a in compiled.actions]
+    costs = tuple(map(int.__add__, durations, surcharges))
+    return CostTable(learned, costs, tuple(durations))
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """Relevant actions (by number), their costs, and the variables they and the goals speak of."""

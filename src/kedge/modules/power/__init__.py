@@ -72,7 +72,7 @@ async def shut_down(node: Node, io: Io) -> None:
     await ask(node, io, lambda driver: driver.shut_down())
 
 
-@module.mutates(state, "on", "off", cost_s=60, timeout_s=60.0, destructive=True)
+@module.mutates(state, "on", "off", cost_s=5, surcharge_s=120, timeout_s=60.0, destructive=True)
 async def switch_off(node: Node, io: Io) -> None:
     """Take the power away, whatever runs."""
     await ask(node, io, lambda driver: driver.off())
