@@ -16,10 +16,10 @@ from kedge.api.access import allowed, peer_name
 from kedge.api.errors import body_of, of_http, status_of
 from kedge.api.openapi import document
 from kedge.api.routes import ROUTES, SITE_BYTES, Asked, Route
-from kedge.api.shapes import WatchQuery
 from kedge.api.stream import Streams
 from kedge.lib.errors import KedgeError
 from kedge.master.supervisor import outcome
+from kedge.shapes.asking import WatchQuery
 
 if TYPE_CHECKING:
     from kedge.master.operations import Operations

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from kedge import __version__
-from kedge.api import shapes
 from kedge.api.routes import ROUTES, Route
+from kedge.shapes.asking import WatchQuery
+from kedge.shapes.log import EventRow
+from kedge.shapes.refusals import Refusal
 
 REF = "#/components/schemas/{name}"
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
@@ -21,7 +23,7 @@ def document() -> dict[str, Any]:
     """The whole document."""
     answers = [route.answer for route in ROUTES if not route.text]
     bodies = [route.body for route in ROUTES if route.body is not None]
-    types = [*answers, *bodies, shapes.Refusal, shapes.EventRow]
+    types = [*answers, *bodies, Refusal, EventRow]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     by_type = dict(zip(map(repr, types), schemas, strict=True))
     paths: dict[str, Any] = {}
@@ -44,7 +46,7 @@ def document() -> dict[str, Any]:
             "responses": {
                 "Refusal": {
                     "description": "Refused: what is wrong, where, why, and what to do next",
-                    "content": {"application/json": {"schema": by_type[repr(shapes.Refusal)]}},
+                    "content": {"application/json": {"schema": by_type[repr(Refusal)]}},
                 }
             },
         },
@@ -103,7 +105,7 @@ def _watch() -> dict[str, Any]:
     return {
         "operationId": "watch",
         "summary": "Everything that happens, as it happens",
-        "parameters": [*_in_query(shapes.WatchQuery), last],
+        "parameters": [*_in_query(WatchQuery), last],
         "responses": {
             "200": {
                 "description": told,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kedge.api import shapes
+from kedge.shapes import asking, log, nodes, paths, site
 
 if TYPE_CHECKING:
     from kedge.master.operations import Operations
@@ -32,7 +32,7 @@ class Route:
     summary: str
     answer: Any
     call: Callable[[Operations, Asked], Any]
-    query: type = shapes.NoQuery
+    query: type = asking.NoQuery
     body: type | None = None
     text: bool = False
     most_bytes: int = 4_000_000
@@ -45,16 +45,16 @@ Rows = list[dict[str, Any]]
 ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/v1/about", "about", "The master itself, and what of it is degraded",
-        shapes.About, lambda ops, asked: ops.about(),
+        nodes.About, lambda ops, asked: ops.about(),
     ),
     Route(
         "GET", "/v1/status", "status", "One row a node: phase, since when, why, what is next",
-        list[shapes.NodeRow], lambda ops, asked: ops.status(asked.query.nodes),
-        query=shapes.NodesQuery,
+        list[nodes.NodeRow], lambda ops, asked: ops.status(asked.query.nodes),
+        query=asking.NodesQuery,
     ),
     Route(
         "GET", "/v1/nodes/{node}", "node", "All that is known of one node, with origins",
-        shapes.NodeDetail, lambda ops, asked: ops.node(asked.path["node"]),
+        nodes.NodeDetail, lambda ops, asked: ops.node(asked.path["node"]),
     ),
     Route(
         "GET", "/v1/strangers", "strangers", "Machines seen on the network that are in no file",
@@ -62,8 +62,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/v1/plan", "plan", "Each node's path to what is configured, or what blocks it",
-        list[shapes.PlanRow], lambda ops, asked: ops.plan(asked.query.nodes, asked.query.to),
-        query=shapes.PlanQuery,
+        list[paths.PlanRow], lambda ops, asked: ops.plan(asked.query.nodes, asked.query.to),
+        query=asking.PlanQuery,
     ),
     Route(
         "GET", "/v1/graph", "graph", "The mutation graph as text (dot or mermaid)",
@@ -71,28 +71,28 @@ ROUTES: tuple[Route, ...] = (
         lambda ops, asked: ops.graph(
             style=asked.query.style, module=asked.query.module, node=asked.query.node
         ),
-        query=shapes.GraphQuery, text=True,
+        query=asking.GraphQuery, text=True,
     ),
     Route(
         "GET", "/v1/variables", "variables", "All declared variables",
-        list[shapes.VariableRow], lambda ops, asked: ops.variables(),
+        list[site.VariableRow], lambda ops, asked: ops.variables(),
     ),
     Route(
         "GET", "/v1/events", "events", "The append-only log",
-        list[shapes.EventRow],
+        list[log.EventRow],
         lambda ops, asked: ops.events(asked.query.nodes, asked.query.after, asked.query.limit),
-        query=shapes.EventsQuery,
+        query=asking.EventsQuery,
     ),
     Route(
         "POST", "/v1/diff", "diff", "What applying a site's files would change",
-        list[shapes.ChangeRow], lambda ops, asked: ops.diff(asked.body.files),
-        body=shapes.Files, most_bytes=SITE_BYTES,
+        list[site.ChangeRow], lambda ops, asked: ops.diff(asked.body.files),
+        body=asking.Files, most_bytes=SITE_BYTES,
     ),
     Route(
         "POST", "/v1/apply", "apply", "Make files the site, whole or not at all",
-        list[shapes.ChangeRow],
+        list[site.ChangeRow],
         lambda ops, asked: ops.apply(asked.body.files, asked.by, asked.body.revision),
-        body=shapes.Application, most_bytes=SITE_BYTES,
+        body=asking.Application, most_bytes=SITE_BYTES,
     ),
     Route(
         "POST", "/v1/set", "set_values", "Set configured values on nodes, or take them back",
@@ -102,23 +102,23 @@ ROUTES: tuple[Route, ...] = (
             if asked.body.dry_run
             else ops.set_values(asked.body.nodes, asked.body.values, asked.by)
         ),
-        body=shapes.Values,
+        body=asking.Values,
     ),
     Route(
         "POST", "/v1/hold", "hold", "Leave nodes alone until they are released",
         dict[str, Any],
         lambda ops, asked: ops.hold(asked.body.nodes, asked.body.reason, asked.by),
-        body=shapes.HoldRequest,
+        body=asking.HoldRequest,
     ),
     Route(
         "POST", "/v1/release", "release", "End holds put by command",
         dict[str, Any], lambda ops, asked: ops.release(asked.body.nodes, asked.by),
-        body=shapes.NodesRequest,
+        body=asking.NodesRequest,
     ),
     Route(
         "POST", "/v1/retry", "retry", "Try quarantined nodes again",
         dict[str, Any], lambda ops, asked: ops.retry(asked.body.nodes, asked.by),
-        body=shapes.NodesRequest,
+        body=asking.NodesRequest,
     ),
     Route(
         "POST", "/v1/power", "power", "Configure power on or off, or cycle once",
@@ -128,7 +128,7 @@ ROUTES: tuple[Route, ...] = (
             if asked.body.dry_run
             else ops.power(asked.body.nodes, asked.body.action, asked.by)
         ),
-        body=shapes.PowerRequest,
+        body=asking.PowerRequest,
     ),
     Route(
         "POST", "/v1/modules/{module}/actions/{action}", "act", "A verb of a module's own",
@@ -136,6 +136,6 @@ ROUTES: tuple[Route, ...] = (
         lambda ops, asked: ops.act(
             asked.path["module"], asked.path["action"], asked.body.args, asked.by
         ),
-        body=shapes.ActionRequest,
+        body=asking.ActionRequest,
     ),
 )  # fmt: skip

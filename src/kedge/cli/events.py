@@ -11,8 +11,8 @@ from kedge.cli.output import console, plain, show, write
 from kedge.cli.session import ask, nodes_argument, output_option
 
 if TYPE_CHECKING:
-    from kedge.client.answers import Event
     from kedge.client.client import Client
+    from kedge.shapes.log import EventRow
 
 
 @click.command()
@@ -45,25 +45,25 @@ def events(nodes: str, follow: bool, limit: int, after: int, output: str) -> Non
 async def _follow(client: Client, nodes: str, last: int, output: str) -> None:
     import msgspec
 
-    from kedge.client.answers import Event
     from kedge.lib.nodeset import expand
+    from kedge.shapes.log import EventRow
 
     wanted = set(expand(nodes)) if nodes else set[str]()
     async for message in client.watch("event", after=last):
         if message.topic != "event":
             continue
-        row = msgspec.convert(message.content, Event)
+        row = msgspec.convert(message.content, EventRow)
         if not wanted or row.node in wanted:
             _write(row, output)
 
 
-def _lines(rows: list[Event]):
+def _lines(rows: list[EventRow]):
     from kedge.cli.render import event_line
 
     return [event_line(row) for row in rows]
 
 
-def _write(row: Event, output: str) -> None:
+def _write(row: EventRow, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(plain(row)))
     elif output == "yaml":

@@ -17,7 +17,7 @@ from kedge.cli.session import (
     yes_option,
 )
 from kedge.cli.values import parse_values
-from kedge.client.answers import PHASES
+from kedge.shapes.nodes import PHASES
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

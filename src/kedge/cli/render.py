@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kedge.cli.visible import visible
-from kedge.client.answers import Event, NodeStatus
 from kedge.lib.nodeset import fold
+from kedge.shapes.log import EventRow
+from kedge.shapes.nodes import NodeRow
 
 EACH_MOST = 32
 COLOURS = {
@@ -76,7 +77,7 @@ def image_name(image: Any) -> str:
     return text[:19] if text.startswith("sha256:") else text.rpartition("/")[2]
 
 
-def doing(row: NodeStatus) -> str:
+def doing(row: NodeRow) -> str:
     """What is happening on a node at this moment."""
     if not row.progress:
         return row.step
@@ -85,11 +86,11 @@ def doing(row: NodeStatus) -> str:
     return f"{row.step}: {what}{percent}" if row.step else f"{what}{percent}"
 
 
-def alike(rows: Sequence[NodeStatus], *, each: bool) -> list[list[NodeStatus]]:
+def alike(rows: Sequence[NodeRow], *, each: bool) -> list[list[NodeRow]]:
     """Rows that say the same, together; with ``each`` one row a node."""
     if each:
         return [[row] for row in rows]
-    groups: dict[tuple[str, ...], list[NodeStatus]] = {}
+    groups: dict[tuple[str, ...], list[NodeRow]] = {}
     for row in rows:
         image = image_name(row.image)
         said = (_renamed(words, row.node, "") for words in (row.why, row.next))
@@ -104,7 +105,7 @@ def _renamed(words: str, node: str, nodes: str) -> str:
     return re.sub(whole, lambda _: nodes, words)
 
 
-def status_table(rows: Sequence[NodeStatus], now: float, *, each: bool | None = None) -> PlainTable:
+def status_table(rows: Sequence[NodeRow], now: float, *, each: bool | None = None) -> PlainTable:
     """Nodes and what they are in; many nodes that say the same are one row."""
     if each is None:
         each = len(rows) <= EACH_MOST
@@ -126,7 +127,7 @@ def status_table(rows: Sequence[NodeStatus], now: float, *, each: bool | None = 
     return made
 
 
-def summary_line(rows: Sequence[NodeStatus]) -> Text:
+def summary_line(rows: Sequence[NodeRow]) -> Text:
     """How many nodes are in which phase."""
     line = Text(count(len(rows), "node"))
     for phase, colour in COLOURS.items():
@@ -149,7 +150,7 @@ def clock_of(written: str) -> str:
         return written
 
 
-def event_line(event: Event) -> Text:
+def event_line(event: EventRow) -> Text:
     """One event in one line."""
     line = Text().append(clock(event.at), style="dim")
     line.append(f"  {visible(event.node or '-'):<10} ", style="bold")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from kedge.client.answers import About, NodeStatus
     from kedge.client.client import Client
+    from kedge.shapes.nodes import About, NodeRow
 
 
 @click.command()
@@ -39,7 +39,7 @@ def status(nodes: str, watch: bool, each: bool | None, check: bool, output: str)
             ask(lambda client: _watch(client, nodes, each, output))
         return
 
-    async def look(client: Client) -> tuple[About, list[NodeStatus]]:
+    async def look(client: Client) -> tuple[About, list[NodeRow]]:
         return await client.about(), await client.status(nodes)
 
     about, rows = ask(look)
@@ -48,7 +48,7 @@ def status(nodes: str, watch: bool, each: bool | None, check: bool, output: str)
         click.get_current_context().exit(TROUBLE)
 
 
-def _drawn(about: About, rows: Sequence[NodeStatus], each: bool | None) -> Iterable[RenderableType]:
+def _drawn(about: About, rows: Sequence[NodeRow], each: bool | None) -> Iterable[RenderableType]:
     from rich.text import Text
 
     from kedge.cli.render import status_table, summary_line
@@ -77,7 +77,7 @@ async def _watch(client: Client, nodes: str, each: bool | None, output: str) -> 
 
     screen = console()
     with Live(console=screen, auto_refresh=False, screen=False) as live:
-        last: list[NodeStatus] = []
+        last: list[NodeRow] = []
         about = await client.about()
 
         async def tick() -> None:

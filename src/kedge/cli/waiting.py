@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from kedge.cli.output import console, say
 from kedge.cli.trouble import DONE, LATE, TROUBLE
 from kedge.cli.visible import Visible
-from kedge.client.answers import SETTLED, NodeStatus
 from kedge.lib.nodeset import fold
+from kedge.shapes.nodes import SETTLED, NodeRow
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,7 +46,7 @@ async def news(client: Client) -> AsyncGenerator[asyncio.Event]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def looks(client: Client, nodes: str) -> AsyncIterator[list[NodeStatus]]:
+async def looks(client: Client, nodes: str) -> AsyncIterator[list[NodeRow]]:
     """The status of nodes: now, and after whatever happens to any."""
     async with news(client) as heard:
         while True:
@@ -68,7 +68,7 @@ class Wanted:
     """What is waited for: in words, and whether a node is there."""
 
     words: str
-    there: Callable[[NodeStatus], bool]
+    there: Callable[[NodeRow], bool]
 
 
 CONVERGED = Wanted("converged", lambda row: row.phase == "converged")
@@ -77,7 +77,7 @@ WANTED = {"converged": CONVERGED, "running": RUNNING}
 
 
 def verdict(
-    rows: Sequence[NodeStatus], *, held_is_fine: bool = False, wanted: Wanted = CONVERGED
+    rows: Sequence[NodeRow], *, held_is_fine: bool = False, wanted: Wanted = CONVERGED
 ) -> int | None:
     """The exit status when every node has settled; None while any may still move."""
     if all(wanted.there(row) or (held_is_fine and row.phase == "held") for row in rows):
@@ -87,7 +87,7 @@ def verdict(
     return None
 
 
-def _drawn(rows: Sequence[NodeStatus]) -> RenderableType:
+def _drawn(rows: Sequence[NodeRow]) -> RenderableType:
     from rich.console import Group
 
     from kedge.cli.render import status_table, summary_line
@@ -96,14 +96,14 @@ def _drawn(rows: Sequence[NodeStatus]) -> RenderableType:
     return Visible(Group(status_table(moving or rows, time.time()), summary_line(rows)))
 
 
-def _line_teller() -> Callable[[Sequence[NodeStatus]], None]:
+def _line_teller() -> Callable[[Sequence[NodeRow]], None]:
     """For those who read a log: one line whenever a node's phase or step changes."""
     told: dict[str, tuple[str, str, str]] = {}
 
-    def tell(rows: Sequence[NodeStatus]) -> None:
+    def tell(rows: Sequence[NodeRow]) -> None:
         from kedge.cli.render import alike
 
-        fresh: list[NodeStatus] = []
+        fresh: list[NodeRow] = []
         for row in rows:
             key = (row.phase, row.step, row.stage)
             if told.get(row.node) != key:
@@ -135,7 +135,7 @@ async def wait_for(client: Client, nodes: str, timeout_s: float, wanted: Wanted)
         from rich.live import Live
 
         live = Live(console=screen, refresh_per_second=8, transient=False)
-    rows: list[NodeStatus] = []
+    rows: list[NodeRow] = []
     troubled_since: float | None = None
     code = LATE
     with live or nullcontext():
@@ -161,7 +161,7 @@ async def wait_for(client: Client, nodes: str, timeout_s: float, wanted: Wanted)
     return code
 
 
-def _conclude(rows: Sequence[NodeStatus], code: int, timeout_s: float, wanted: Wanted) -> None:
+def _conclude(rows: Sequence[NodeRow], code: int, timeout_s: float, wanted: Wanted) -> None:
     if code == LATE:
         late = fold(row.node for row in rows if not wanted.there(row)) or "nodes"
         say(f"Not in time: {late} not {wanted.words} within {timeout_s:.0f} s. See: kedge status")

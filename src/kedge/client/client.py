@@ -10,11 +10,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from kedge.client.answers import About, Event, Message, NodeStatus, VariableRow
 from kedge.client.endpoint import Endpoint
-from kedge.client.stream import read_messages
+from kedge.client.stream import Message, read_messages
 from kedge.client.transport import TIMEOUT_S, Transport
 from kedge.lib.errors import KedgeError
+from kedge.shapes.log import EventRow
+from kedge.shapes.nodes import About, NodeRow
+from kedge.shapes.site import VariableRow
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -51,9 +53,9 @@ class Client:
         """The master itself."""
         return await self._get("/v1/about", About)
 
-    async def status(self, nodes: str = "") -> list[NodeStatus]:
+    async def status(self, nodes: str = "") -> list[NodeRow]:
         """One row a node."""
-        return await self._get("/v1/status", list[NodeStatus], nodes=nodes)
+        return await self._get("/v1/status", list[NodeRow], nodes=nodes)
 
     async def node(self, name: str) -> Json:
         """All that is known of one node."""
@@ -76,9 +78,9 @@ class Client:
         """All declared variables."""
         return await self._get("/v1/variables", list[VariableRow])
 
-    async def events(self, nodes: str = "", after: int = 0, limit: int = 100) -> list[Event]:
+    async def events(self, nodes: str = "", after: int = 0, limit: int = 100) -> list[EventRow]:
         """The log: the last events, or the first behind ``after``."""
-        return await self._get("/v1/events", list[Event], nodes=nodes, after=after, limit=limit)
+        return await self._get("/v1/events", list[EventRow], nodes=nodes, after=after, limit=limit)
 
     async def diff(self, files: Mapping[str, str]) -> list[Json]:
         """What applying a site's files would change."""

@@ -8,10 +8,17 @@ from typing import Any, Protocol
 
 import msgspec
 
-from kedge.client.answers import Message
 from kedge.lib.errors import KedgeError
 
 MOST_BYTES = 4_000_000
+
+
+class Message(msgspec.Struct):
+    """Something from the event stream; ``seq`` is above 0 for lines of the log."""
+
+    topic: str
+    content: dict[str, Any]
+    seq: int = 0
 
 
 class Chunks(Protocol):

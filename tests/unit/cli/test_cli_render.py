@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from kedge.cli import render
-from kedge.client.answers import Event, NodeStatus
+from kedge.shapes.log import EventRow
+from kedge.shapes.nodes import NodeRow
 
 
 def seen(*parts: Any) -> str:
@@ -21,9 +22,9 @@ def seen(*parts: Any) -> str:
     return out.getvalue()
 
 
-def row(node: str, **values: Any) -> NodeStatus:
+def row(node: str, **values: Any) -> NodeRow:
     given: dict[str, Any] = {"phase": "converged", "since": 100.0, "power": "on", **values}
-    return NodeStatus(node, **given)
+    return NodeRow(node, **given)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_a_plan_that_is_blocked_or_empty_says_so() -> None:
 
 
 def test_an_event_is_one_line_with_its_cause() -> None:
-    event = Event(7, 0.0, "n1", "observed", "power.state", "off", "on", "by bmc")
+    event = EventRow(7, 0.0, "n1", "observed", "power.state", "off", "on", "by bmc")
     line = seen(render.event_line(event))
     assert "n1" in line and "observed power.state" in line
     assert "off -> on" in line and "(by bmc)" in line
@@ -152,7 +153,7 @@ def test_nothing_that_a_node_says_reaches_the_terminal_as_a_command() -> None:
     evil = "\x1b]0;title\x07\x1b[2J"
     shown = seen(
         render.status_table([row("n1", why=evil, progress={"what": evil})], 100.0),
-        render.event_line(Event(1, 0.0, "n1", "observed", "facts", "", evil, evil)),
+        render.event_line(EventRow(1, 0.0, "n1", "observed", "facts", "", evil, evil)),
         render.records_table([{"name": evil}], ["name"]),
     )
     assert "\x1b" not in shown and "\x07" not in shown

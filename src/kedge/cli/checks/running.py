@@ -10,7 +10,7 @@ from kedge.lib.errors import KedgeError
 
 if TYPE_CHECKING:
     from kedge.cli.session import Shared
-    from kedge.client.answers import About
+    from kedge.shapes.nodes import About
 
 TIMEOUT_S = 5.0
 
