@@ -6,20 +6,15 @@ It owns the clock and the loop; what is decided is decided in `kedge.sync`, the 
 from __future__ import annotations
 
 import selectors
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kedge.agent.duties import facts, host_files, image_activate, init_state, power
-from kedge.agent.orders import PREFIX, Answer, Duty, Orders
+from kedge.agent.duties import host_files, image_activate
+from kedge.agent.machine import Machine
+from kedge.agent.orders import PREFIX, Answer, Orders
 from kedge.agent.place import LAYER0, RUNNING, Place
 from kedge.agent.uplink import Say, Uplink
 from kedge.lib.errors import KedgeError
-
-DUTIES: dict[str, Duty] = {
-    image_activate.NAME: image_activate.carry_out,
-    power.NAME: power.carry_out,
-}
 
 _PROGRESS_EVERY_S = 1.0
 _STARTING_EVERY_S = 1.0
@@ -30,14 +25,18 @@ _FAREWELL_S = 3.0  # how long the last report may take to be acknowledged
 class Agent:
     """A node's agent in one stage of the boot."""
 
-    def __init__(self, place: Place, say: Say) -> None:
+    def __init__(self, place: Place, say: Say, machine: Machine | None = None) -> None:
         self._place, self._say = place, say
+        self._machine = machine or Machine()
         self._state = place.keeping.load_object("state.json")
-        self._up = Uplink(place, say)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._up.socket, selectors.EVENT_READ)
-        self._orders = Orders(place, DUTIES, self._answer, self._state.get("orders", {}))
-        self._watched = -1
+        self.up = Uplink(place, say, self._machine)
+        self.orders = Orders(
+            place,
+            self._machine.duties,
+            self._answer,
+            self._state.get("orders", {}),
+            self._machine.start,
+        )
         self._progress: dict[str, Any] | None = None
         self._progress_at = 0.0
         self._look_at = 0.0  # when init's state is read next
@@ -46,42 +45,62 @@ class Agent:
 
     def run(self) -> int:
         """Work until the stage ends; the process's exit code."""
-        if self._place.stage == LAYER0 and self._state.get("image"):
-            return 0  # an earlier agent of this boot had prepared the hand-over already
-        self._report_first()
-        while True:
-            now = time.monotonic()
-            self._run_timers(now)
-            if self._up.talk(now):
-                self._configured()
-                self._up.send(now)
-            if self._leave_at is not None and (self._up.in_step or now >= self._leave_at):
-                break
-            self._watch_order()
-            for key, _ in self._selector.select(max(0.0, self._wake_at() - time.monotonic())):
-                if key.fileobj is self._up.socket:
-                    self._up.receive()
+        selector = selectors.DefaultSelector()
+        selector.register(self.up.socket, selectors.EVENT_READ)
+        watched = -1
+        going = self.begin()
+        while going and self.turn():
+            watched = self._watch_order(selector, watched)
+            wait_s = max(0.0, self.wake_at() - self._machine.now())
+            for key, _ in selector.select(wait_s):
+                if key.fileobj is self.up.socket:
+                    self.up.receive()
                 else:
-                    self._hear_order()
-        self._up.keep()
+                    process = self.orders.process
+                    self.hear_order()
+                    if self.orders.process is not process:  # its descriptor is closed, or another's
+                        selector.unregister(watched)
+                        watched = -1
+        if going:
+            self.end()
+        return 0
+
+    def begin(self) -> bool:
+        """Report what is known at the start; False when there is nothing to do in this stage."""
+        if self._place.stage == LAYER0 and self._state.get("image"):
+            return False  # an earlier agent of this boot had prepared the hand-over already
+        self._report_first()
+        return True
+
+    def turn(self) -> bool:
+        """Do all that is due; False when the stage is over."""
+        now = self._machine.now()
+        self._run_timers(now)
+        if self.up.talk(now):
+            self._configured()
+            self.up.send(now)
+        return self._leave_at is None or not (self.up.in_step or now >= self._leave_at)
+
+    def end(self) -> None:
+        """Leave everything to the agent after this one."""
+        self.up.keep()
         if self._last_act is not None:
             self._last_act()
-        return 0
 
     # ---- reporting
 
     def _report_first(self) -> None:
-        self._up.discover({"facts": facts.read_facts()})
-        for mutation, answer in self._orders.answers.items():
-            self._up.discover({PREFIX + mutation: answer})
+        self.up.discover({"facts": self._machine.facts()})
+        for mutation, answer in self.orders.answers.items():
+            self.up.discover({PREFIX + mutation: answer})
         if self._place.stage == LAYER0:
-            self._up.discover({"boot.stage": LAYER0, "image.running": None})
+            self.up.discover({"boot.stage": LAYER0, "image.running": None})
             self._say("waiting for orders")
         elif self._state.get("running"):
             self._report_running()
 
     def _report_running(self) -> None:
-        self._up.discover(
+        self.up.discover(
             {
                 "boot.stage": RUNNING,
                 "image.running": self._state.get("image"),
@@ -92,62 +111,61 @@ class Agent:
 
     def _answer(self, mutation: str, answer: Answer | None) -> None:
         if answer is None:
-            self._up.forget(PREFIX + mutation)
+            self.up.forget(PREFIX + mutation)
         else:
-            self._up.discover({PREFIX + mutation: answer})
+            self.up.discover({PREFIX + mutation: answer})
             error = answer.get("error", {})
             reason = f": {error['what']} ({error['why']})" if error else ""
             self._say(f"order {mutation}: {answer['status']}{reason}")
         self._save_state()
 
     def _save_state(self) -> None:
-        self._state["orders"] = self._orders.answers
+        self._state["orders"] = self.orders.answers
         self._place.keeping.save_object("state.json", self._state)
 
     # ---- what the head wants
 
     def _configured(self) -> None:
-        record = self._up.configured
+        record = self.up.configured
         if self._place.stage == RUNNING:
             self._apply_files(record)
         if self._leave_at is None:
-            self._orders.configured(record)
+            self.orders.configured(record)
 
     def _apply_files(self, record: Mapping[str, bytes]) -> None:
         if host_files.ENTRY not in record:
             return
         try:
-            written = host_files.apply(self._place, host_files.parse(record))
+            written = self._machine.apply_files(self._place, host_files.parse(record))
         except KedgeError as problem:
-            self._up.discover({"files.error": problem.as_dict()})
+            self.up.discover({"files.error": problem.as_dict()})
             self._say(f"host files: {problem}")
             return
-        self._up.forget("files.error")
+        self.up.forget("files.error")
         if written != self._state.get("files"):
             self._state["files"] = written
             self._save_state()
             self._say("host files were changed")
             if self._state.get("running"):
-                self._up.discover({"files.running": written})
+                self.up.discover({"files.running": written})
 
-    def _watch_order(self) -> None:
-        process = self._orders.process
+    def _watch_order(self, selector: selectors.BaseSelector, watched: int) -> int:
+        process = self.orders.process
         descriptor = process.descriptor if process is not None else -1
-        if descriptor != self._watched:
-            if self._watched >= 0:
-                self._selector.unregister(self._watched)
+        if descriptor != watched:
+            if watched >= 0:
+                selector.unregister(watched)
             if descriptor >= 0:
-                self._selector.register(descriptor, selectors.EVENT_READ)
-            self._watched = descriptor
+                selector.register(descriptor, selectors.EVENT_READ)
+        return descriptor
 
-    def _hear_order(self) -> None:
-        process = self._orders.process
-        messages, result = self._orders.receive()
-        if self._orders.process is not process:
-            self._selector.unregister(self._watched)
-            self._watched = -1
+    def hear_order(self) -> None:
+        """Take in what the running order says, and do what it leaves to the agent."""
+        process = self.orders.process
+        messages, result = self.orders.receive()
+        if self.orders.process is not process:
             self._progress = None
-            self._up.discover({"progress": None})
+            self.up.discover({"progress": None})
         elif messages:
             self._progress = messages[-1]
         if "hand_over" in result:
@@ -156,19 +174,21 @@ class Agent:
         elif "shut_down" in result:
             action = result["shut_down"]
             self._leave(
-                f"going down ({action}) by order", lambda: power.shut_down(self._place, action)
+                f"going down ({action}) by order",
+                lambda: self._machine.shut_down(self._place, action),
             )
 
     def _leave(self, why: str, last_act: Callable[[], None] | None) -> None:
         self._say(why)
         self._save_state()
-        self._leave_at = time.monotonic() + _FAREWELL_S
+        self._leave_at = self._machine.now() + _FAREWELL_S
         self._last_act = last_act
 
     # ---- timers
 
-    def _wake_at(self) -> float:
-        times = [self._up.next_timeout(), self._leave_at]
+    def wake_at(self) -> float:
+        """When `turn` has something to do, on the machine's clock."""
+        times = [self.up.next_timeout(), self._leave_at]
         if self._progress is not None:
             times.append(self._progress_at + _PROGRESS_EVERY_S)
         if self._place.stage == RUNNING:
@@ -177,20 +197,19 @@ class Agent:
 
     def _run_timers(self, now: float) -> None:
         if self._progress is not None and now >= self._progress_at + _PROGRESS_EVERY_S:
-            self._up.discover({"progress": self._progress})
+            self.up.discover({"progress": self._progress})
             self._progress, self._progress_at = None, now
         if self._place.stage == RUNNING and now >= self._look_at:
             self._look_at_init(now)
 
     def _look_at_init(self, now: float) -> None:
         systemd = self._state.get("systemd", True)
-        read = init_state.read_systemd if systemd else init_state.read_other
-        found = read(self._place.process_1)
-        self._up.discover({"init.state": found.state, "init.failed": list(found.failed)})
+        found = self._machine.init_state(self._place, systemd=systemd)
+        self.up.discover({"init.state": found.state, "init.failed": list(found.failed)})
         if found.reached and not self._state.get("running"):
             self._state["running"] = True
             self._report_running()
-            self._orders.resume(image_activate.NAME, "done")
+            self.orders.resume(image_activate.NAME, "done")
             self._save_state()
             self._say(f"the image is running (init says {found.state})")
         every_s = _RUNNING_EVERY_S if self._state.get("running") else _STARTING_EVERY_S

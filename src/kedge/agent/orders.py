@@ -33,8 +33,11 @@ class Orders:
         duties: Mapping[str, Duty],
         answer: Callable[[str, Answer | None], None],
         answers: Mapping[str, Answer],
+        start: Callable[[Callable[[Tell], None]], Process] = Process,
     ) -> None:
-        """``answer`` reports an answer upwards (None: unknown); ``answers`` are those given before."""
+        """``answer`` reports an answer upwards (None: unknown); ``answers`` are those given before;
+        ``start`` begins an order's work beside the agent."""
+        self._begin = start
         self._place, self._duties, self._answer = place, duties, answer
         self.answers: dict[str, Answer] = dict(answers)
         self._wanted: dict[str, dict[str, Any]] = {}
@@ -137,7 +140,7 @@ class Orders:
 
         self._current = mutation
         self._set(mutation, {"id": order["id"], "status": "running"})
-        self.process = Process(work)
+        self.process = self._begin(work)
 
     def _fail(self, mutation: str, identity: str, error: dict[str, str]) -> None:
         self._set(mutation, {"id": identity, "status": "failed", "error": error})

@@ -7,12 +7,10 @@ that the agent after this one (a crash, the hand-over) goes on without a new tok
 from __future__ import annotations
 
 import json
-import os
-import socket
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kedge.agent.machine import Machine
 from kedge.agent.place import Place
 from kedge.lib.errors import KedgeError
 from kedge.sync.child import Child
@@ -28,13 +26,10 @@ Say = Callable[[str], None]
 class Uplink:
     """Reports up and receives the configured record; `socket` belongs into the caller's selector."""
 
-    def __init__(self, place: Place, say: Say) -> None:
-        self._place, self._say = place, say
-        self._child = _make_child(place)
-        family = socket.AF_INET6 if ":" in place.boot.parents[0][0] else socket.AF_INET
-        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        self.socket = socket.socket(family, kind)
-        self.socket.bind(("", 0))
+    def __init__(self, place: Place, say: Say, machine: Machine) -> None:
+        self._place, self._say, self._machine = place, say, machine
+        self._child = _make_child(place, machine)
+        self.socket = machine.open_socket(place.boot.parents)
 
     def discover(self, values: Mapping[str, Any]) -> None:
         """Report values, all of them or none; None is a value (``null``)."""
@@ -72,7 +67,7 @@ class Uplink:
                 return
             except OSError:  # an ICMP error of an earlier datagram
                 continue
-            self._child.receive_datagram(datagram, address[:2], time.monotonic())
+            self._child.receive_datagram(datagram, address[:2], self._machine.now())
 
     def talk(self, now: float) -> bool:
         """Take the sync's events, then send what it has to send; True: the record has changed."""
@@ -107,17 +102,20 @@ class Uplink:
 class _Chance:
     """Jitter from the kernel: the module ``random`` would cost the start of every node some time."""
 
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
     def random(self) -> float:
-        return int.from_bytes(os.urandom(6), "big") / (1 << 48)
+        return int.from_bytes(self._machine.random_bytes(6), "big") / (1 << 48)
 
 
-def _make_child(place: Place) -> Child:
+def _make_child(place: Place, machine: Machine) -> Child:
     """Go on with the session of this boot, or begin one with the token."""
-    chance = _Chance()
+    chance = _Chance(machine)
     saved = place.keeping.load("session")
     parents = list(place.boot.parents)
     if saved is not None:
-        return Child.restore(saved, parents, random_bytes=os.urandom, chance=chance)
+        return Child.restore(saved, parents, random_bytes=machine.random_bytes, chance=chance)
     if not place.boot.token:
         raise KedgeError(
             "agent.no_token",
@@ -129,7 +127,7 @@ def _make_child(place: Place) -> Child:
         place.boot.node,
         Epoch(place.boot.term, place.boot.counter),
         parents,
-        random_bytes=os.urandom,
+        random_bytes=machine.random_bytes,
         chance=chance,
         token=place.boot.token,
     )

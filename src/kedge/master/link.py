@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-import secrets
-import socket
 from collections.abc import Callable
 from typing import cast
 
-from kedge.lib.errors import KedgeError
-from kedge.master.clock import Clock
+from kedge.master.host import Host
 from kedge.master.permits import BootPermit
 from kedge.master.settings import Settings
 from kedge.stores.port import Store
@@ -21,7 +18,6 @@ from kedge.sync.parent import Parent
 from kedge.sync.wire import Epoch
 
 KIND = "node_key"
-RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024
 PERMIT_LASTS_S = 600.0
 
 
@@ -32,13 +28,14 @@ class Link(asyncio.DatagramProtocol):
         self,
         settings: Settings,
         store: Store,
-        clock: Clock,
+        host: Host,
         term: int,
         told: Callable[[ParentEvent], None],
     ) -> None:
         self._settings = settings
         self._store = store
-        self._clock = clock
+        self._host = host
+        self._clock = host.clock
         self._told = told
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -46,8 +43,8 @@ class Link(asyncio.DatagramProtocol):
         self._records: dict[str, dict[str, bytes]] = {}
         self.parent = Parent(
             incarnation=Epoch(term, 0),
-            random_bytes=secrets.token_bytes,
-            chance=random.Random(secrets.randbits(64)),
+            random_bytes=host.random_bytes,
+            chance=random.Random(host.random_number()),
             options=ParentOptions(heartbeat_s=settings.heartbeat_s),
         )
         for node, record in store.records(KIND).items():
@@ -56,19 +53,7 @@ class Link(asyncio.DatagramProtocol):
 
     async def open(self) -> None:
         """Bind the socket; raises `KedgeError` when the port is taken."""
-        address, port = self._settings.sync_address, self._settings.sync_port
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            sock.bind((address, port))
-        except OSError as error:
-            sock.close()
-            raise KedgeError(
-                "sync.port", f"cannot listen on UDP {address}:{port}", why=str(error),
-                next_step=f"See who has it with: ss -ulpn 'sport = :{port}'",
-            ) from error  # fmt: skip
-        grow_receive_buffer(sock)
-        sock.setblocking(False)
+        sock = self._host.open_socket(self._settings.sync_address, self._settings.sync_port)
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, sock=sock)
 
@@ -157,14 +142,3 @@ class Link(asyncio.DatagramProtocol):
                 self._transport.sendto(data, address)
             self._transport.close()
             self._transport = None
-
-
-def grow_receive_buffer(sock: socket.socket) -> int:
-    """Ask for a buffer that survives every node speaking at once; returns what the kernel gave."""
-    for option in (33, socket.SO_RCVBUF):  # 33: SO_RCVBUFFORCE, which needs CAP_NET_ADMIN
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER_BYTES)
-            break
-        except OSError:
-            continue
-    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)

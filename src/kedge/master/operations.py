@@ -7,7 +7,7 @@ configured state, or hands the engine a one-time request.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kedge import __version__
@@ -41,8 +41,10 @@ class Operations:
         store: Store,
         journal: Journal,
         supervisor: Supervisor,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._head = head
+        self._random_bytes = random_bytes
         self._wishes = wishes
         self._io = io
         self._store = store
@@ -205,7 +207,7 @@ class Operations:
             return {"nodes": fold(names), "action": action}
         if action != "cycle":
             raise KedgeError("power.action", f"{action!r}: valid are on, off, cycle")
-        request = f"cycle-{secrets.token_hex(4)}"
+        request = f"cycle-{self._random_bytes(4).hex()}"
         for name in names:
             self._head.feed(Requested(name, {"power.state": "off"}, request, by))
         return {"nodes": fold(names), "action": action, "request": request}

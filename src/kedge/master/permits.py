@@ -7,7 +7,7 @@ it, so no epoch is ever issued twice. Permits outlive a restart; a token is kept
 from __future__ import annotations
 
 import base64
-import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kedge.stores.port import Store
@@ -38,8 +38,9 @@ class BootPermit:
 class Permits:
     """All permits that are open now, at most one a node."""
 
-    def __init__(self, store: Store, term: int) -> None:
+    def __init__(self, store: Store, term: int, random_bytes: Callable[[int], bytes]) -> None:
         self._store = store
+        self._random_bytes = random_bytes
         self._term = term
         self._counter = 0
         self.open: dict[str, BootPermit] = {
@@ -57,7 +58,7 @@ class Permits:
         """A new permit in the place of any earlier one."""
         self._counter += 1
         return self._keep(
-            BootPermit(node, self._term, self._counter, secrets.token_bytes(TOKEN_BYTES))
+            BootPermit(node, self._term, self._counter, self._random_bytes(TOKEN_BYTES))
         )
 
     def take(self, node: str) -> BootPermit | None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 
-from kedge.core.engine.engine import Engine
 from kedge.core.graph import Graph
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
-from kedge.master.clock import Clock
 from kedge.master.head import Head
+from kedge.master.host import Host
 from kedge.master.intent import Wishes
 from kedge.master.io import MasterIo
 from kedge.master.journal import Journal
@@ -28,7 +27,7 @@ from kedge.master.records import send_records
 from kedge.master.secrets import Secrets
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
-from kedge.stores.sqlite import SqliteStore
+from kedge.stores.port import Store
 
 ENTRY_POINTS = "kedge.modules"
 
@@ -61,31 +60,51 @@ def prepare_state_dir(settings: Settings) -> None:
             ) from error  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Master:
+    """The parts of a running master."""
+
+    head: Head
+    link: Link
+    io: MasterIo
+    wishes: Wishes
+    store: Store
+    supervisor: Supervisor
+    operations: Operations
+
+
 @asynccontextmanager
 async def serving(
     settings: Settings, modules: Iterable[Module] | None = None
 ) -> AsyncGenerator[Operations]:
     """A running master, for as long as the block lasts; raises `KedgeError` when it cannot start."""
+    async with running(settings, modules, Host()) as master:
+        yield master.operations
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, modules: Iterable[Module] | None, host: Host
+) -> AsyncGenerator[Master]:
+    """A running master on ``host``, with all its parts."""
     prepare_state_dir(settings)
-    clock = Clock()
-    store = SqliteStore(settings.state_dir / "kedge.db")
+    store = host.open_store(settings.state_dir)
     lanes = Lanes()
     try:
         graph = Graph.of(installed_modules() if modules is None else list(modules))
         term = next_term(store)
-        engine = Engine(graph, seed=secrets.randbits(32), restart=term)
+        engine = host.engine(graph, term)
         remember(engine, store)
-        journal = Journal(store, clock)
-        head = Head(graph, engine, clock, journal)
+        journal = Journal(store, host.clock)
+        head = Head(graph, engine, host.clock, journal)
         supervisor = Supervisor(lambda name, why: journal.write("", "service", name, cause=why))
-        permits = Permits(store, term)
+        permits = Permits(store, term, host.random_bytes)
         neighbours = Neighbours(head, permits)
-        link = Link(settings, store, clock, term, neighbours.told)
-        io = MasterIo(
-            settings, head, link, permits, Secrets(settings.state_dir / "secrets.yaml"),
-            lanes, supervisor,
-        )  # fmt: skip
-        wishes = Wishes(store, graph, clock, journal, head)
+        link = Link(settings, store, host, term, neighbours.told)
+        named = Secrets(settings.state_dir / "secrets.yaml", host.environment)
+        io = MasterIo(settings, head, link, permits, named, lanes, supervisor)
+        wishes = Wishes(store, graph, host.clock, journal, head)
+        operations = Operations(head, wishes, io, store, journal, supervisor, host.random_bytes)
         head.configured = partial(send_records, head, link)
         admit_again(permits, link)
         await link.open()
@@ -96,7 +115,7 @@ async def serving(
             for module in graph.modules.values():
                 for number, service in enumerate(module.services):
                     supervisor.spawn(f"{module.name}.{number}", partial(service, io))
-            yield Operations(head, wishes, io, store, journal, supervisor)
+            yield Master(head, link, io, wishes, store, supervisor, operations)
         finally:
             head.close()
             await io.carrier.close()

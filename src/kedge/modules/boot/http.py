@@ -11,7 +11,7 @@ import base64
 import errno
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import randrange
+from random import Random
 
 from aiohttp import web
 
@@ -47,6 +47,7 @@ class BootServer:
     settings: BootSettings
     place: Place
     notes: Notes
+    chance: Random = field(default_factory=Random)
     _site: Site | None = None
     _machines: Machines = field(default_factory=lambda: Machines({}, {}))
 
@@ -121,7 +122,7 @@ class BootServer:
     def _wait(
         self, mac: str, reason: str, seconds: int, *, renew: bool = False
     ) -> web.StreamResponse:
-        spread = randrange(1 + seconds // 2)
+        spread = self.chance.randrange(1 + seconds // 2)
         url = f"{self.place.url}/boot/{mac}"
         script = wait_script(reason, url, seconds + spread, renew=renew)
         return web.Response(text=script, content_type=SCRIPT, headers={"Cache-Control": "no-store"})

@@ -10,6 +10,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,10 +31,23 @@ from kedge.modules.image.registry import (
     pull_local,
     resolve,
 )
-from kedge.modules.image.skopeo import skopeo_for
+from kedge.modules.image.skopeo import Skopeo, skopeo_for
 from kedge.modules.image.store import ImageRecord, find_record, missing_blobs, write_record
 
 T = TypeVar("T")
+
+
+Finish = Callable[[str, str, Path, RemoteImage, int, Progress, Callable[[], None]], ImageRecord]
+"""Reference, architecture, state directory, what was pulled, when to flatten, progress, stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The programs of an import (the simulator has some of its own): one that speaks to registries, and
+    those that make a record with its blobs of what was pulled."""
+
+    skopeo: Callable[[str, RegistryAccess, Path], AbstractContextManager[Skopeo]]
+    finish: Finish
 
 
 class _Stopped(Exception):
@@ -68,7 +83,7 @@ async def import_image(
     with work_folder(state_dir) as work:
         layers = work / "layers"
         layers.mkdir()
-        with skopeo_for(registry, access or RegistryAccess(), work) as skopeo:
+        with tools.skopeo(registry, access or RegistryAccess(), work) as skopeo:
             if isinstance(source, LocalSource):
                 image = await pull_local(skopeo, source, arch, layers, tell)
                 found = _known(state_dir, reference, image.digest, arch)
@@ -86,7 +101,7 @@ async def import_image(
         if found is not None:
             return found
         return await _in_thread(
-            partial(_finish, reference, arch, state_dir, image, flatten_above), tell
+            partial(tools.finish, reference, arch, state_dir, image, flatten_above), tell
         )
 
 
@@ -102,7 +117,7 @@ async def find_digest(
         return ""
     with (
         work_folder(state_dir) as work,
-        skopeo_for(source.registry, access or RegistryAccess(), work) as skopeo,
+        tools.skopeo(source.registry, access or RegistryAccess(), work) as skopeo,
     ):
         digest, _ = await resolve(skopeo, source, arch)
     return digest
@@ -172,3 +187,6 @@ async def _in_thread(work: Callable[[Progress, Callable[[], None]], T], tell: Pr
 
 def _silent(what: str, share: float) -> None:
     """Nobody wants to know."""
+
+
+tools = Tools(skopeo_for, _finish)

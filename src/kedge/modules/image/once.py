@@ -17,11 +17,12 @@ class Once(Generic[T]):
 
     async def run(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         """The result of ``work``; one caller that is cancelled does not end it for the others."""
-        future = self._running.get(key)
+        place = asyncio.get_running_loop(), key
+        future = self._running.get(place)
         if future is None:
             future = asyncio.ensure_future(_awaited(work))
-            self._running[key] = future
-            future.add_done_callback(lambda _: self._running.pop(key, None))
+            self._running[place] = future
+            future.add_done_callback(lambda _: self._running.pop(place, None))
         return await asyncio.shield(future)
 
 

@@ -19,6 +19,9 @@ PORTS = {"ipmi": 623, "redfish": 443}
 LANE_GRACE_S = 3.0
 DRIVERS_KEPT = 20_000
 
+DRIVERS: dict[str, Callable[[Bmc], Driver]] = {"ipmi": IpmiDriver, "redfish": RedfishDriver}
+"""Who speaks which protocol (the simulator has speakers of its own)."""
+
 _drivers: OrderedDict[Bmc, Driver] = OrderedDict()
 
 
@@ -62,12 +65,16 @@ def driver_of(bmc: Bmc) -> Driver:
     """The driver kept for that BMC (one that was configured otherwise is another BMC)."""
     driver = _drivers.get(bmc)
     if driver is None:
-        driver = IpmiDriver(bmc) if bmc.protocol == "ipmi" else RedfishDriver(bmc)
-        _drivers[bmc] = driver
+        driver = _drivers[bmc] = DRIVERS[bmc.protocol](bmc)
         if len(_drivers) > DRIVERS_KEPT:
             _drivers.popitem(last=False)
     _drivers.move_to_end(bmc)
     return driver
+
+
+def forget_drivers() -> None:
+    """Drop all drivers that are kept."""
+    _drivers.clear()
 
 
 async def ask(node: Node, io: Io, call: Callable[[Driver], T]) -> T:
