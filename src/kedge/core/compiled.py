@@ -209,10 +209,18 @@ class Compiled:
                     if parent not in writes:
                         require(parent, allowed, f"that {self.name(variable)} needs it (while_)")
         for protection in sorted(protections, key=lambda p: (p.by, p.variable)):
-            if self.number[protection.variable] in writes:
+            if self._protects(protection, mutation, writes):
                 for variable, allowed in self.condition(protection.requires):
                     require(variable, allowed, f"the protection by module {protection.by}")
         return reads
+
+    def _protects(
+        self, protection: Protection, mutation: Mutation, writes: Mapping[int, int]
+    ) -> bool:
+        protected = self.number[protection.variable]
+        if mutation.live or protected not in writes:
+            return False
+        return not protection.to or self.symbol(protected, writes[protected]) in protection.to
 
     def _asks(self, discoveries: Iterable[Discovery]) -> tuple[Ask, ...]:
         return tuple(

@@ -143,6 +143,7 @@ class Module:
         budgets: tuple[str, ...] = (),
         summary: str = "",
         handler: Handler | None = None,
+        live: bool = False,
     ) -> Mutation:
         """Declare a mutation in full: an order (``where="node"``), a wait, or one with a handler."""
         mutation = Mutation(
@@ -160,6 +161,7 @@ class Module:
             budgets=budgets,
             summary=summary,
             handler=handler,
+            live=live,
         )
         self.mutations.append(mutation)
         return mutation
@@ -208,9 +210,18 @@ class Module:
 
         return declare
 
-    def protects(self, variable: str, requires: Allowed, why: str = "") -> None:
-        """Demand that whatever changes another module's ``variable`` also requires ``requires``."""
-        self.protections.append(Protection(variable, symbols(requires), self.name, why))
+    def protects(
+        self,
+        variable: str,
+        requires: Allowed,
+        why: str = "",
+        *,
+        to: str | Iterable[str] = (),
+    ) -> None:
+        """Demand that whatever changes another module's ``variable`` (``to`` one of some symbols, where
+        they are given) also requires ``requires``. Mutations that are ``live`` are left alone."""
+        values = frozenset([to] if isinstance(to, str) else to)
+        self.protections.append(Protection(variable, symbols(requires), self.name, why, values))
 
     def service(self, run: Service) -> Service:
         """Decorate ``async def serve(io)``: work that lasts as long as the master, supervised by it."""

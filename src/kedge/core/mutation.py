@@ -37,6 +37,7 @@ class Mutation:
       what is measured does not change it: taking the power away is quick, and yet the last resort.
     - ``destructive``: it may end work or lose state, so an owner without its lease must not start it.
     - ``budgets``: names of step budgets it takes one unit of while it runs.
+    - ``live``: it leaves all that runs on the node undisturbed, so no module's protection applies to it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Mutation:
     budgets: tuple[str, ...] = ()
     summary: str = ""
     handler: Handler | None = None
+    live: bool = False
 
     @property
     def module(self) -> str:
@@ -81,9 +83,11 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """A module's demand on everybody's mutations: whatever changes ``variable`` requires this too."""
+    """A module's demand on everybody's mutations: whatever changes ``variable`` (where ``to`` is given:
+    to one of these symbols) requires this too."""
 
     variable: str
     requires: Symbols
     by: str
     why: str = ""
+    to: frozenset[str] = frozenset()

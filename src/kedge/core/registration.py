@@ -140,7 +140,7 @@ def _references(
                 )
         for protection in module.protections:
             where = f"module {module.name} (protects)"
-            yield from _symbols(where, {protection.variable: ()}, variables)
+            yield from _symbols(where, {protection.variable: protection.to}, variables)
             yield from _symbols(where, protection.requires, variables)
 
 
@@ -159,6 +159,8 @@ def _mutation(mutation: Mutation, variables: Mapping[str, Variable]) -> Iterator
     for name, symbol in mutation.effects.items():
         if symbol == UNKNOWN:
             yield _error("unknown_effect", f"sets {name} to unknown, which is no state", where)
+    if mutation.live and mutation.destructive:
+        yield _error("live", "is live and destructive at once", where)
     if mutation.cost_s < 1:
         yield _error("cost", f"costs {mutation.cost_s}, but the least is 1", where)
     if mutation.surcharge_s < 0:

@@ -55,6 +55,16 @@ def declared_twice(module: Module) -> None:
     module.variable("x", Enum(("b",)))
 
 
+def protects_an_unknown_symbol(module: Module) -> None:
+    module.protects("power.state", {"power.state": "on"}, to="purple")
+
+
+def live_and_destructive(module: Module) -> None:
+    x = module.variable("x", Enum(("a", "b")))
+    module.listens(x, timeout_s=1)
+    module.edge("go", {x: "b"}, where="head", live=True, destructive=True)
+
+
 def breaks_its_own_guard(module: Module) -> None:
     x = module.variable("x", Enum(("a", "b")), while_={"power.state": "on"}, initial="a")
     module.listens(x, timeout_s=1)
@@ -100,6 +110,8 @@ def no_cost(module: Module) -> None:
         (bad_relation, "unknown_variable", ("third.x", "power.nothing")),
         (bad_initial, "unknown_symbol", ("third.x", "'z'")),
         (no_cost, "cost", ("third.go",)),
+        (protects_an_unknown_symbol, "unknown_symbol", ("third", "power.state=purple")),
+        (live_and_destructive, "live", ("third.go",)),
     ],
 )
 def test_a_misfit_is_refused(
@@ -177,3 +189,30 @@ def test_mutations_are_closed_under_resets_and_protections() -> None:
     assert drained in off.reads
     assert drained in compiled.mutation_actions["image.activate"].reads
     assert drained not in compiled.mutation_actions["image.fetch"].reads
+
+
+def test_a_protection_may_bind_only_what_leads_to_a_symbol_and_never_what_is_live() -> None:
+    guard = Module("health", summary="")
+    verdict = guard.variable("verdict", Enum(("pass", "fail")))
+    guard.listens(verdict, timeout_s=60)
+    guard.protects("power.state", {verdict: "pass"}, why="not well", to="on")
+    guard.protects("image.running", {verdict: "pass"})
+    live = Module("live", summary="")
+    live.edge(
+        "files", {"image.running": "wanted"}, where="head",
+        requires={"image.running": "files"}, live=True,
+    )  # fmt: skip
+    compiled = Graph.of([*modules(), guard, live]).compiled
+    demand = (compiled.number["health.verdict"], frozenset([1]))
+    actions = compiled.mutation_actions
+    assert demand in actions["power.switch_on"].reads
+    assert demand in actions["image.activate"].reads
+    assert demand not in actions["live.files"].reads
+    # switching off resets image.running, and that is a change of it; power.state=off alone is not
+    assert demand in actions["power.switch_off"].reads
+    only = Module("health", summary="")
+    verdict = only.variable("verdict", Enum(("pass", "fail")))
+    only.listens(verdict, timeout_s=60)
+    only.protects("power.state", {verdict: "pass"}, to=("on",))
+    actions = Graph.of([*modules(), only]).compiled.mutation_actions
+    assert demand not in actions["power.switch_off"].reads
