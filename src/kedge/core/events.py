@@ -11,18 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
+
+Pools = tuple[tuple[str, str], ...]
+"""Pools of budgets, as (budget, pool)."""
 
 
 class NodeConfigured(Struct, frozen=True):
     """A node's goals (variable -> symbol), hold reason and span/step budget memberships, all of them.
 
     Also how a node becomes known. ``hardware_class`` and ``capabilities`` feed learned costs and the
-    choice of modules; ``limits`` names, for each budget name, the pool the node draws from
-    (``{"power.inrush": "rack1"}``). ``fingerprint`` stands for everything that is configured: told
-    again with the same one, nothing changed; with another (or none), a person changed something, so
-    the node gets a new episode and its quarantine ends.
+    choice of modules. ``limits`` are the pools that its steps draw from, sorted, as (budget, pool):
+    ``(("power.inrush", "cluster"), ("power.inrush", "rack 1"))``. A budget's name is one that
+    mutations declare, a mutation's, or a pattern of those (``power.*``). ``spans`` are the pools that
+    it draws from while it is out of service. ``fingerprint`` stands for everything that is configured:
+    told again with the same one, nothing changed; with another (or none), a person changed something,
+    so the node gets a new episode and its quarantine ends.
     """
 
     node: str
@@ -30,7 +35,8 @@ class NodeConfigured(Struct, frozen=True):
     hold: str = ""
     group: str = ""
     hardware_class: str = ""
-    limits: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Pools = ()
+    spans: Pools = ()
     fingerprint: str = ""
 
 
@@ -72,7 +78,8 @@ class ConfiguredMany(Struct, frozen=True):
     hold: str = ""
     group: str = ""
     hardware_class: str = ""
-    limits: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Pools = ()
+    spans: Pools = ()
 
 
 class StepFailed(Struct, frozen=True, gc=False):
@@ -111,11 +118,13 @@ class Retried(Struct, frozen=True, gc=False):
 
 
 class BudgetSet(Struct, frozen=True, gc=False):
-    """At most ``limit`` units of ``budget`` in ``pool`` at once (0: no limit)."""
+    """At most ``limit`` units of ``budget`` in ``pool`` at once (0: no limit): steps, or (``span``)
+    nodes that are out of service."""
 
     budget: str
     pool: str
     limit: int
+    span: bool = False
 
 
 class Tick(Struct, frozen=True, gc=False):
@@ -168,8 +177,8 @@ class StartDiscovery(Struct, frozen=True, gc=False):
 class Noted(Struct, frozen=True, gc=False):
     """For the append-only log: ``what`` happened, its ``cause``, the value before and after.
 
-    ``what`` is one of ``observed, goal, plan, step, discovery, phase, request``; ``subject`` names the
-    variable, mutation, discovery or phase it speaks of.
+    ``what`` is one of ``observed, goal, plan, step, discovery, phase, request, breaker, budget``;
+    ``subject`` names the variable, mutation, discovery, phase, group or budget it speaks of.
     """
 
     node: str
@@ -229,7 +238,7 @@ def apart(event: Event) -> Iterator[Event]:
         for node, fingerprint in zip(event.nodes, event.fingerprints, strict=True):
             yield NodeConfigured(
                 node, event.goals, event.hold, event.group, event.hardware_class,
-                event.limits, fingerprint,
+                event.limits, event.spans, fingerprint,
             )  # fmt: skip
     else:
         yield event

@@ -33,7 +33,7 @@ from kedge.core.kinds import Value, ValueProblem
 from kedge.core.node import Configuration, Observation
 from kedge.core.variable import UNKNOWN
 from kedge.lib.errors import KedgeError
-from kedge.master.budgets import limits_of, pools_of
+from kedge.master.budgets import Membership, limits_of
 from kedge.master.clock import Clock
 from kedge.master.journal import Journal
 from kedge.master.nodes import NodeState
@@ -64,6 +64,8 @@ class Head:
         self.nodes: dict[str, NodeState] = {}
         self.site: Site | None = None
         self._related: dict[str, list[str]] = {}
+        self._membership: Membership | None = None
+        self._limits: dict[tuple[str, str], BudgetSet] = {}
         self._asked = {
             name
             for d in graph.discoveries.values()
@@ -189,9 +191,16 @@ class Head:
     def configure(self, site: Site) -> None:
         """Take a whole site: nodes that appear, change or go."""
         self.site = site
-        for budget, pools in limits_of(site).items():
-            for pool, limit in pools.items():
-                self.feed(BudgetSet(budget, pool, limit))
+        self._membership, limits = Membership(site), limits_of(site)
+        dropped = (
+            BudgetSet(known.budget, known.pool, 0, known.span)
+            for pool, known in self._limits.items()
+            if pool not in limits
+        )
+        for event in (*limits.values(), *dropped):
+            if self._limits.get((event.budget, event.pool)) != event:
+                self.feed(event)
+        self._limits = limits
         for name in [name for name in self.nodes if name not in site.nodes]:
             del self.nodes[name]
             self.feed(NodeRemoved(name))
@@ -248,6 +257,6 @@ class Head:
                 group=configuration.group,
                 fingerprint=node.fingerprint(),
                 hardware_class=str(node.configured("boot.arch") or ""),
-                limits=pools_of(configuration, self.site.budgets) if self.site else {},
+                limits=self._membership.limits(configuration) if self._membership else (),
             )
         )

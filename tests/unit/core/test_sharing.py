@@ -8,7 +8,7 @@ from collections import deque
 from fake_modules import modules
 from worlds import RUNNING, UP, World
 
-from kedge.core.engine.budgets import Budgets
+from kedge.core.engine.budgets import Budgets, Lack
 from kedge.core.events import BudgetSet, NodeConfigured, Observed, Retried, StartStep
 from kedge.core.graph import Graph
 from kedge.core.kinds import Enum
@@ -23,8 +23,8 @@ def test_a_step_takes_all_its_budgets_or_none_and_waits_in_turn() -> None:
     assert budgets.take("a/on", (rack, boot))
     assert not budgets.take("b/on", (rack, boot))
     assert not budgets.take("c/on", (boot,)), "c shares the boot server with b, who came first"
-    assert budgets.waits_for("b/on") == (rack, 1, 0)
-    assert budgets.waits_for("c/on") == (boot, 2, 1)
+    assert budgets.waits_for("b/on") == Lack(rack, 1, 1, 0)
+    assert budgets.waits_for("c/on") == Lack(boot, 2, 1, 1)
     assert set(budgets.release("a/on")) == {"b/on"}
     assert budgets.take("b/on", (rack, boot)) and budgets.take("c/on", (boot,))
 
@@ -89,17 +89,20 @@ def test_power_on_is_paced_by_its_budget() -> None:
     world.tell(BudgetSet("power.inrush", "rack1", 2))
     for i in range(5):
         node = f"n{i}"
-        world.tell(NodeConfigured(node, RUNNING, limits={"power.inrush": "rack1"}))
+        world.tell(NodeConfigured(node, RUNNING, limits=(("power.inrush", "rack1"),)))
         world.see(node, power_state="off", image_ready="ready")
     on = [n for n in world.engine.nodes() if world.condition(n).running]
     assert on == ["n0", "n1"]
-    assert "budget power.inrush of rack1 (limit 2, 1 ahead)" in world.condition("n3").why
+    assert (
+        "budget power.inrush of rack1 (limit 2, 1 ahead; used by n0, n1)"
+        in world.condition("n3").why
+    )
     world.see("n1", power_state="on")
     assert {(e.node, e.mutation) for e in world.effects if isinstance(e, StartStep)} == {
         ("n1", "boot.load"),
         ("n2", "power.switch_on"),
     }
-    world.tell(NodeConfigured("n3", RUNNING, hold="fan", limits={"power.inrush": "rack1"}))
+    world.tell(NodeConfigured("n3", RUNNING, hold="fan", limits=(("power.inrush", "rack1"),)))
     world.see("n0", power_state="on")
     assert ("n4", "power.switch_on") in [
         (e.node, e.mutation) for e in world.effects if isinstance(e, StartStep)

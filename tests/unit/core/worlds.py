@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from fake_modules import modules
 
@@ -49,7 +50,7 @@ class World:
         self.effects = self.engine.step(event, self.now)
         return self.effects
 
-    def configure(self, node: str = "n1", goals: Mapping[str, str] = RUNNING, **more: str) -> None:
+    def configure(self, node: str = "n1", goals: Mapping[str, str] = RUNNING, **more: Any) -> None:
         self.tell(NodeConfigured(node, goals, **more))
 
     def see(self, node: str = "n1", after: float = 0.1, **values: str) -> list[Effect]:
@@ -57,7 +58,7 @@ class World:
         seen = {name.replace("_", ".", 1): value for name, value in values.items()}
         return self.tell(Observed(node, seen, "test"), after)
 
-    def up(self, node: str = "n1", **more: str) -> None:
+    def up(self, node: str = "n1", **more: Any) -> None:
         """A node configured and seen running."""
         self.configure(node, **more)
         self.tell(Observed(node, UP, "test"))

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kedge.core.action import State
+from kedge.core.action import State, Values
 from kedge.core.compiled import Compiled
 from kedge.core.engine.breaker import Breaker
 from kedge.core.engine.budgets import Budgets
@@ -15,16 +15,20 @@ from kedge.core.engine.costs import Costs
 from kedge.core.engine.record import Record
 from kedge.core.engine.settings import Settings
 from kedge.core.engine.timers import Timers
-from kedge.core.events import Effect, Noted
+from kedge.core.events import Effect, Noted, Pools
 from kedge.core.explain import Explainer
 from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
+from kedge.core.planner.task import Goals
 
 STATES_KEPT = 100_000
 READINGS_KEPT = 100_000
 
 Seen = tuple[tuple[int, int], ...]
 """An observation in numbers."""
+
+Ground = tuple[tuple[int, Values], ...]
+"""What must hold of some variables for a node to be in service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Common:
     looked_at: frozenset[int] = frozenset()
     timers: Timers = field(default_factory=Timers)
     budgets: Budgets = field(default_factory=Budgets)
+    spans: Budgets = field(default_factory=Budgets)
     records: dict[str, Record] = field(default_factory=dict[str, Record])
     effects: list[Effect] = field(default_factory=list[Effect])
     now: float = 0.0
@@ -61,6 +66,8 @@ class Common:
         default_factory=dict[tuple[State, Seen, bool], Move]
     )
     stalled: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    grounds: dict[Goals, Ground] = field(default_factory=dict[Goals, Ground])
+    drawn: dict[tuple[int, Pools], Pools] = field(default_factory=dict[tuple[int, Pools], Pools])
     _ready: deque[str] = field(default_factory=deque[str])
     _queued: set[str] = field(default_factory=set[str])
     _readings: dict[tuple[tuple[str, str], ...], Seen] = field(

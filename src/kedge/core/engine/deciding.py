@@ -16,7 +16,9 @@ from kedge.core.engine.failing import end_episode, forbid, penalties
 from kedge.core.engine.phases import blocked, moving, purpose, settle
 from kedge.core.engine.record import Episode, Record
 from kedge.core.engine.requests import fulfil, give_up, goals_now
-from kedge.core.engine.steps import end_step, holder, node_of, start_step
+from kedge.core.engine.restraints import may_start
+from kedge.core.engine.service import is_down, leave
+from kedge.core.engine.steps import end_step, leave_queues, start_step
 from kedge.core.explain import unmet
 from kedge.core.planner.order import Plan, conflict
 from kedge.core.planner.task import Goals
@@ -30,6 +32,8 @@ def decide(common: Common, record: Record) -> None:
     if record.hold or record.quarantine:
         if record.episode is not None and not record.episode.running:
             end_episode(common, record)
+        if record.hold and record.episode is None and not is_down(common, record):
+            leave(common, record, "the node is held")
         ask_unknown(common, record)
         if record.hold:
             settle(common, record, "held", record.hold, f"kedge node release {record.name}")
@@ -58,6 +62,8 @@ def decide(common: Common, record: Record) -> None:
                 return
             if episode.plan.given_up and not give_up(common, record):
                 blocked(common, record, episode, episode.plan)
+                if not record.quarantine and not is_down(common, record):
+                    leave(common, record, "the node is blocked")
                 return
         episode.plan = None
     settle(common, record, "waiting", "the plan does not fit what was seen: please report this", "")
@@ -67,6 +73,7 @@ def _converge(common: Common, record: Record) -> None:
     if record.episode is not None and not record.episode.starts:
         common.breaker.pardon(record.group, record.name)
     end_episode(common, record)
+    leave(common, record, "converged")
     settle(common, record, "converged", "discovered is as configured", "")
 
 
@@ -142,6 +149,7 @@ def _show(common: Common, record: Record, episode: Episode, plan: Plan, goals: G
 def _dispatch(common: Common, record: Record, episode: Episode, plan: Plan) -> bool:
     """Start every step that can; False where the plan no longer fits and must be made anew."""
     episode.waits = episode.waits_next = ""
+    wanted: set[str] = set()
     flying, extras = 0, False
     for running in episode.running:
         if running.place >= 0:
@@ -164,63 +172,13 @@ def _dispatch(common: Common, record: Record, episode: Episode, plan: Plan) -> b
         if episode.starts.get(step.number, 0) >= common.settings.repeats:
             forbid(common, episode, step)
             return False
-        if _may_start(common, record, episode, step):
+        breaks = bool(plan.breaking >> place & 1)
+        if may_start(common, record, episode, step, wanted, breaks=breaks):
             cause = purpose(common, record, plan, place)
             start_step(common, record, step, place, cause)
+            if breaks and record.span is not None:
+                record.span.begun = True
+    leave_queues(common, episode, wanted)
+    if record.span is not None and not record.span.begun and record.name not in wanted:
+        leave(common, record, "the plan changed")
     return True
-
-
-def _may_start(common: Common, record: Record, episode: Episode, step: Action) -> bool:
-    """Whether nothing outside the plan keeps the step back; else notes what does."""
-    failures = episode.failures.get(step.number) if episode.failures else None
-    if failures is not None and failures.until > common.now:
-        episode.waits = f"to try {step.name} again: {failures.reason}"
-        episode.waits_next = failures.next_step
-        return False
-    if step.destructive and not record.pardoned and not record.requests:
-        opened = common.breaker.open_until(record.group, common.now)
-        if opened is not None:
-            until, failed, members = opened
-            waiting = common.stalled.setdefault(record.group, set())
-            if not waiting:
-                common.timers.set(max(until, common.now + 1), record.group, "group")
-                common.note(
-                    record,
-                    "breaker",
-                    record.group,
-                    after="open",
-                    cause=f"{failed} of {members} nodes failed at once",
-                )
-            waiting.add(record.name)
-            episode.waits = (
-                f"with {step.name}: {failed} of {members} nodes of group "
-                f"{record.group or '(none)'} failed at once, so the breaker is open"
-            )
-            episode.waits_next = f"look at what they share; then: kedge node retry {record.name}"
-            return False
-    return _has_budget(common, record, episode, step)
-
-
-def _has_budget(common: Common, record: Record, episode: Episode, step: Action) -> bool:
-    assert step.mutation is not None
-    if not step.mutation.budgets:
-        return True
-    pools = tuple(
-        (budget, record.limits[budget])
-        for budget in sorted(step.mutation.budgets)
-        if budget in record.limits
-    )
-    if not pools:
-        return True
-    name = holder(record, step)
-    if common.budgets.take(name, pools):
-        episode.queued.discard(name)
-        for waiter in common.budgets.heads(name):
-            common.wake(node_of(waiter))
-        return True
-    episode.queued.add(name)
-    lacking = common.budgets.waits_for(name)
-    if lacking is not None:
-        (budget, pool), limit, ahead = lacking
-        episode.waits = f"for the budget {budget} of {pool} (limit {limit}, {ahead} ahead)"
-    return False

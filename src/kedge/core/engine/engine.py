@@ -109,7 +109,8 @@ class Engine:
         elif isinstance(event, NodeConfigured):
             configure(self._common, event, self._saved)
         elif isinstance(event, BudgetSet):
-            for waiter in self._common.budgets.limit((event.budget, event.pool), event.limit):
+            budgets = self._common.spans if event.span else self._common.budgets
+            for waiter in budgets.limit((event.budget, event.pool), event.limit):
                 self._common.wake(node_of(waiter))
         elif isinstance(event, Requested):
             request(self._common, event)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kedge.core.engine.common import Common
-from kedge.core.engine.record import Episode, Failures, Quarantine, Record
+from kedge.core.engine.record import Episode, Failures, Quarantine, Record, Span
 from kedge.core.events import Requested
 
 
@@ -24,6 +24,7 @@ class Saved:
     failures: dict[str, Failures] = field(default_factory=dict[str, Failures])
     requests: list[Requested] = field(default_factory=list[Requested])
     surprises: float | None = None
+    span: float | None = None
 
 
 def export(common: Common, unclaimed: Mapping[str, Saved]) -> dict[str, Any]:
@@ -38,6 +39,8 @@ def export(common: Common, unclaimed: Mapping[str, Saved]) -> dict[str, Any]:
             }
         if record.surprises < common.settings.surprises:
             saved.surprises = record.surprises
+        if record.span is not None and record.span.begun:
+            saved.span = record.span.since
         written = _write(saved)
         if written:
             nodes[name] = written
@@ -67,6 +70,8 @@ def _write(saved: Saved) -> dict[str, Any]:
         ]
     if saved.surprises is not None:
         written["surprises"] = saved.surprises
+    if saved.span is not None:
+        written["span"] = saved.span
     return written
 
 
@@ -80,6 +85,7 @@ def read(exported: Mapping[str, Any]) -> dict[str, Saved]:
             {action: Failures(**f) for action, f in written.get("failures", {}).items()},
             [Requested(name, r["goals"], r["id"], r["by"]) for r in written.get("requests", ())],
             written.get("surprises"),
+            written.get("span"),
         )
     return found
 
@@ -93,6 +99,8 @@ def revive(common: Common, record: Record, saved: Saved) -> None:
     record.requests = list(saved.requests) or None
     if saved.surprises is not None:
         record.surprises = saved.surprises
+    if saved.span is not None:
+        record.span = Span(min(saved.span, common.now), begun=True)
     actions = common.compiled.mutation_actions
     failures = {actions[n].number: f for n, f in saved.failures.items() if n in actions}
     if failures:

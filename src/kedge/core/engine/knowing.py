@@ -19,6 +19,7 @@ from kedge.core.action import UNKNOWN_VALUE, State
 from kedge.core.engine.common import Common, Move, Seen
 from kedge.core.engine.failing import fail_step, surprised
 from kedge.core.engine.record import Episode, Record, Running
+from kedge.core.engine.service import count
 from kedge.core.engine.steps import end_step
 
 MOVES_KEPT = 100_000
@@ -45,6 +46,8 @@ def learn(
     if not move.changes:
         return
     record.state = move.state
+    if record.spans:
+        count(common, record)
     for name, was, is_now in move.words:
         common.note(record, "observed", name, was, is_now, by)
     real = fresh and not assumed

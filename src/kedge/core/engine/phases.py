@@ -5,6 +5,7 @@ from __future__ import annotations
 from kedge.core.condition import Phase
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import end_episode, quarantine
+from kedge.core.engine.queueing import in_words, places
 from kedge.core.engine.record import Episode, Failures, Record
 from kedge.core.engine.requests import goals_now
 from kedge.core.explain import unmet, words
@@ -53,7 +54,8 @@ def _doing(common: Common, record: Record, episode: Episode) -> tuple[str, str]:
     assert episode.plan is not None
     coming = _next(episode.plan, episode)
     if not episode.running:
-        return episode.waits or "for its turn", episode.waits_next or coming
+        why, what_next = waits(common, record, episode)
+        return why or "for its turn", what_next or coming
     steps: list[str] = []
     for running in episode.running:
         why = "it was begun before" if running.place < 0 else ""
@@ -61,6 +63,15 @@ def _doing(common: Common, record: Record, episode: Episode) -> tuple[str, str]:
         steps.append(f"{running.action.name}: {why}" if why else running.action.name)
     awaited = all(r.awaited for r in episode.running)
     return ("on " if awaited else "") + "; ".join(steps), coming
+
+
+def waits(common: Common, record: Record, episode: Episode) -> tuple[str, str]:
+    """What keeps the next steps back, and what a person can do about it."""
+    told = [in_words(common, wait) for wait in places(common, record)]
+    if episode.waits:
+        told.append((episode.waits, episode.waits_next))
+    hints = [what_next for _, what_next in told if what_next]
+    return "; ".join(why for why, _ in told), hints[0] if hints else ""
 
 
 def purpose(common: Common, record: Record, plan: Plan, place: int) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kedge.core.action import Action, State
 from kedge.core.condition import Phase
-from kedge.core.events import Requested
+from kedge.core.events import Pools, Requested
 from kedge.core.planner.order import Plan
 from kedge.core.planner.task import CostTable, Goals, Penalties
 
@@ -69,6 +68,14 @@ class Episode:
     starts: dict[int, int] = field(default_factory=dict[int, int])
 
 
+@dataclass(slots=True)
+class Span:
+    """The node has taken its span budgets; ``begun``: a step that breaks something was started."""
+
+    since: float
+    begun: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Quarantine:
     """Left alone: why, since when, and what a person can do."""
@@ -93,7 +100,8 @@ class Record:
     goals: Goals = ()
     group: str = ""
     hardware_class: str = ""
-    limits: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Pools = ()
+    spans: Pools = ()
     hold: str = ""
     phase: Phase = "waiting"
     since: float = -1.0
@@ -111,6 +119,7 @@ class Record:
     lost: dict[int, int] | None = None
     configured_at: float = 0.0
     fingerprint: str = ""
+    span: Span | None = None
 
     @property
     def running(self) -> list[Running]:

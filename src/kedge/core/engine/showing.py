@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from kedge.core.condition import Condition, PlannedStep, RunningStep
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import penalties
-from kedge.core.engine.phases import describe
+from kedge.core.engine.phases import describe, waits
+from kedge.core.engine.queueing import Wait, places
 from kedge.core.engine.record import Record
 from kedge.core.engine.requests import goals_now
 from kedge.core.explain import reasons
@@ -20,7 +21,8 @@ class Explanation:
     """The path from where a node is to where it should be: the steps still to come, and their cost.
 
     ``reasons`` has one sentence per step; ``blocked_by`` says what is in the way where there is no
-    path; ``waits`` what the next step waits for; ``proven`` whether no cheaper path exists.
+    path; ``waits`` what the next step waits for, and ``queues`` its places in
+    the queues of budgets; ``proven`` whether no cheaper path exists.
     """
 
     node: str
@@ -31,6 +33,7 @@ class Explanation:
     given_up: tuple[str, ...]
     blocked_by: str
     waits: str
+    queues: tuple[Wait, ...] = ()
 
 
 def condition(common: Common, record: Record) -> Condition:
@@ -115,7 +118,8 @@ def explain(common: Common, record: Record) -> Explanation:
         plan.proven,
         tuple(common.compiled.named(plan.given_up)),
         common.explainer.obstacles(record.state, plan.given_up, penalised) if plan.given_up else "",
-        episode.waits if episode else "",
+        waits(common, record, episode)[0] if episode else "",
+        places(common, record),
     )
 
 

@@ -10,7 +10,7 @@ import math
 
 from kedge.core.action import Action
 from kedge.core.engine.common import Common
-from kedge.core.engine.record import Record, Running
+from kedge.core.engine.record import Episode, Record, Running
 from kedge.core.events import EndStep, StartStep
 
 
@@ -20,7 +20,7 @@ def holder(record: Record, action: Action) -> str:
 
 
 def node_of(name: str) -> str:
-    """The node of a `holder`."""
+    """The node of a `holder`; that of a span is the node itself."""
     return name.partition("/")[0]
 
 
@@ -60,9 +60,8 @@ def end_step(
     name = running.action.name
     common.effects.append(EndStep(record.name, name, running.step_id, outcome, reason))
     common.note(record, "step", name, "started", outcome, reason)
-    if running.action.mutation is not None and running.action.mutation.budgets:
-        for waiter in common.budgets.release(holder(record, running.action)):
-            common.wake(node_of(waiter))
+    for waiter in common.budgets.release(holder(record, running.action)):
+        common.wake(node_of(waiter))
     common.wake(record.name)
 
 
@@ -70,7 +69,13 @@ def withdraw(common: Common, record: Record) -> None:
     """Stop waiting for any budget."""
     episode = record.episode
     if episode is not None:
-        for name in sorted(episode.queued):
-            for waiter in common.budgets.withdraw(name):
-                common.wake(node_of(waiter))
-        episode.queued.clear()
+        leave_queues(common, episode, set())
+
+
+def leave_queues(common: Common, episode: Episode, wanted: set[str]) -> None:
+    """Stop waiting for all budgets but those ``wanted``: who stands first must be ready to go."""
+    for name in sorted(episode.queued - wanted):
+        queues = common.budgets if "/" in name else common.spans
+        for waiter in queues.withdraw(name):
+            common.wake(node_of(waiter))
+    episode.queued &= wanted

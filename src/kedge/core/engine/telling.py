@@ -12,6 +12,7 @@ from kedge.core.engine.common import Common
 from kedge.core.engine.failing import end_episode
 from kedge.core.engine.record import Record
 from kedge.core.engine.requests import drop_requests
+from kedge.core.engine.service import gone, reconfigured
 from kedge.core.engine.steps import end_step, withdraw
 from kedge.core.events import NodeConfigured, RequestDone, Requested
 from kedge.core.planner.task import Goals
@@ -43,8 +44,8 @@ def configure(common: Common, event: NodeConfigured, kept: dict[str, keeping.Sav
     _note_goals(common, record, goals)
     record.goals, record.group, record.hold = goals, event.group, event.hold
     record.hardware_class, record.fingerprint = event.hardware_class, event.fingerprint
-    if dict(event.limits) != record.limits:
-        record.limits = dict(event.limits)
+    if (event.limits, event.spans) != (record.limits, record.spans):
+        record.limits, record.spans = event.limits, event.spans
         withdraw(common, record)
     saved = kept.pop(event.node, None)
     if new and saved is not None:
@@ -52,6 +53,7 @@ def configure(common: Common, event: NodeConfigured, kept: dict[str, keeping.Sav
     elif changed and not new:
         record.configured_at = common.now
         forgive(common, record)
+    reconfigured(common, record)
     if record.hold:
         drop_requests(common, record, f"the node is held: {record.hold}")
         withdraw(common, record)
@@ -108,5 +110,6 @@ def remove(common: Common, record: Record) -> None:
     for running in list(record.running):
         end_step(common, record, running, "dropped", "the node was removed")
     end_episode(common, record)
+    gone(common, record)
     common.breaker.leave(record.group, record.name)
     del common.records[record.name]
