@@ -28,13 +28,16 @@ class RunningStep:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step still to come: its effects, its cost, who carries it out, and what it waits for."""
+    """A step still to come: its effects, how long it takes, who carries it out, and which steps it
+    comes ``after`` (by place). A ``breaking`` one is destructive or breaks a goal that holds."""
 
     mutation: str
     effects: Mapping[str, str]
     cost_s: int
     where: str
     after: tuple[int, ...] = ()
+    destructive: bool = False
+    breaking: bool = False
 
 
 @dataclass(frozen=True, slots=True)

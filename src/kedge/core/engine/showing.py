@@ -12,8 +12,8 @@ from kedge.core.engine.queueing import Wait, places
 from kedge.core.engine.record import Record
 from kedge.core.engine.requests import goals_now
 from kedge.core.explain import reasons
-from kedge.core.planner.order import Plan
-from kedge.core.planner.task import CostTable, Goals
+from kedge.core.paths import planned_steps
+from kedge.core.planner.task import Goals
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def condition(common: Common, record: Record) -> Condition:
         for variable, reason in sorted(episode.assumed.items()):
             failures[compiled.name(variable)] = f"assumed, not seen: {reason}"
         if episode.plan is not None:
-            plan = _steps(common, episode.plan, episode.done, episode.costs)
+            plan = planned_steps(compiled, episode.plan, episode.done, episode.costs)
             given_up = tuple(compiled.named(episode.plan.given_up))
     why, coming = describe(common, record)
     return Condition(
@@ -74,30 +74,6 @@ def _failure(reason: str, next_step: str) -> str:
     return f"{reason}. {next_step}" if next_step else reason
 
 
-def _steps(common: Common, plan: Plan, done: int, costs: CostTable) -> tuple[PlannedStep, ...]:
-    """The steps still to come; ``after`` are indices into what is returned."""
-    left = [place for place in range(len(plan.steps)) if not done >> place & 1]
-    at = {place: i for i, place in enumerate(left)}
-    shown: list[PlannedStep] = []
-    for place in left:
-        step = plan.steps[place]
-        before = plan.before[place]
-        direct = before
-        for other in left:
-            if before >> other & 1:
-                direct &= ~plan.before[other]
-        where = step.mutation.where if step.mutation else _listens(common, step.discovery)
-        effects = common.compiled.named(step.own)
-        after = tuple(at[i] for i in left if direct >> i & 1)
-        shown.append(PlannedStep(step.name, effects, costs.durations_s[step.number], where, after))
-    return tuple(shown)
-
-
-def _listens(common: Common, discovery: int) -> str:
-    handler = common.compiled.asks[discovery].discovery.handler
-    return "listens" if handler is None else "discovers"
-
-
 def explain(common: Common, record: Record) -> Explanation:
     """Plan from the present view and say why; changes nothing."""
     episode = record.episode
@@ -112,7 +88,7 @@ def explain(common: Common, record: Record) -> Explanation:
     left = [step for place, step in enumerate(plan.steps) if not done >> place & 1]
     return Explanation(
         record.name,
-        _steps(common, plan, done, costs),
+        planned_steps(common.compiled, plan, done, costs),
         reasons(common.compiled, left, goals),
         sum(costs.durations_s[step.number] for step in left),
         plan.proven,
@@ -132,7 +108,7 @@ def plan_to(common: Common, record: Record, goals: Goals, seen: Goals) -> Explan
     plan = common.planner.plan(state, goals, (), costs)
     return Explanation(
         record.name,
-        _steps(common, plan, 0, costs),
+        planned_steps(common.compiled, plan, 0, costs),
         reasons(common.compiled, plan.steps, goals, as_goals="is the goal"),
         sum(costs.durations_s[step.number] for step in plan.steps),
         plan.proven,
