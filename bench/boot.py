@@ -32,6 +32,7 @@ from kedge.lab import processes  # noqa: E402
 from kedge.lab.description import Bmc, Machine  # noqa: E402
 from kedge.lab.paths import RUN_ROOT  # noqa: E402
 from kedge.lib import cpio  # noqa: E402
+from kedge.lib.nodeset import expand  # noqa: E402
 
 TARGET_RATIO = 1.15
 TIMEOUT_S = 420.0
@@ -80,7 +81,8 @@ class Bench:
                     "power.state",
                 ):
                     seen = f"{event['subject']} {event['after']}"
-                    times[event["node"]].setdefault(seen, event["at"] - powered[event["node"]])
+                    for name in expand(event["nodes"]):
+                        times[name].setdefault(seen, event["at"] - powered[name])
             for name in names:
                 times[name]["running"] = times[name].pop("boot.stage running")
             cluster.kedge("node", "set", "--yes", ",".join(names), "power.state=off")
@@ -100,7 +102,8 @@ class Bench:
 
             def all_run() -> bool:
                 running = [e for e in _lines(events) if e["subject"] == "boot.stage"]
-                return {e["node"] for e in running if e["after"] == "running"} >= set(names)
+                seen = [e["nodes"] for e in running if e["after"] == "running"]
+                return {name for nodes in seen for name in expand(nodes)} >= set(names)
 
             _wait(all_run, "with Kedge", self._report)
         finally:

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +17,25 @@ from kedge.api.server import api_serving
 from kedge.lib.errors import KedgeError, KedgeErrors
 from kedge.lib.nodeset import expand, fold
 from kedge.master.clock import Clock
-from kedge.master.journal import Journal, event_row
+from kedge.master.journal import Journal, event_rows
 from kedge.master.settings import Settings
-from kedge.stores.port import LoggedEvent
+from kedge.stores.port import Entry, Note
 
 
 class ListStore:
     """The log in a list."""
 
     def __init__(self) -> None:
-        self.log = [LoggedEvent(time.time(), "", "master", "start")]
+        self.log: list[dict[str, Any]] = []
+        self.append([Entry(time.time(), (), (Note("master", "start"),))])
 
-    def append(self, events: list[LoggedEvent]) -> int:
-        self.log += events
+    def append(self, entries: list[Entry]) -> int:
+        for entry in entries:
+            self.log += event_rows(replace(entry, seq=len(self.log) + 1))
         return len(self.log)
 
     def events(self, nodes: Any, after: int, limit: int) -> list[dict[str, Any]]:
-        rows = [event_row(event, seq) for seq, event in enumerate(self.log, 1)]
-        rows = [row for row in rows if not nodes or row["node"] in nodes]
+        rows = [row for row in self.log if not nodes or {*expand(row["nodes"])} & {*nodes}]
         return [row for row in rows if row["seq"] > after][:limit] if after else rows[-limit:]
 
 

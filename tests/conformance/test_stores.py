@@ -13,9 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kedge.lib.errors import KedgeError
-from kedge.stores.port import Conflict, LoggedEvent, Store
+from kedge.lib.nodeset import expand, fold
+from kedge.stores import log
+from kedge.stores.port import Conflict, Entry, LoggedEvent, Note, Store
 from kedge.stores.sqlite import SqliteStore
 
 
@@ -30,8 +34,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def event(node: str, subject: str) -> LoggedEvent:
-    return LoggedEvent(1.5, node, "observed", subject, "off", "on", "bmc")
+def note(subject: str) -> Note:
+    return Note("observed", subject, "off", "on", "bmc")
+
+
+def entry(node: str, *subjects: str, at: float = 1.5) -> Entry:
+    return Entry(at, tuple(expand(node)), tuple(map(note, subjects)))
 
 
 def test_a_new_store_is_empty(store: Store) -> None:
@@ -75,25 +83,142 @@ def test_records_are_set_replaced_and_removed(store: Store) -> None:
 
 
 def test_the_log_only_grows_and_is_read_in_order(store: Store) -> None:
-    assert store.append([event("n1", "a"), event("n2", "b")]) == 2
-    assert store.append([event("n1", "c")]) == 3
+    assert store.append([entry("n1", "a"), entry("n2", "b")]) == 2
+    assert store.append([entry("n1", "c")]) == 3
+    assert store.append([]) == 3
     assert [e.subject for e in store.events()] == ["a", "b", "c"]
     assert [e.seq for e in store.events()] == [1, 2, 3]
-    assert store.events()[0] == replace(event("n1", "a"), seq=1)
+    assert store.events()[0] == LoggedEvent(1.5, "n1", *note("a"), 1)
+
+
+def test_an_entry_speaks_of_many_nodes_and_each_of_its_notes_has_a_number(store: Store) -> None:
+    assert store.append([entry("n[1-3]", "a", "b"), entry("", "c"), entry("n2", "d")]) == 4
+    assert [(e.seq, e.nodes, e.subject) for e in store.events()] == [
+        (1, "n[1-3]", "a"), (2, "n[1-3]", "b"), (3, "", "c"), (4, "n2", "d"),
+    ]  # fmt: skip
+    assert [e.seq for e in store.events(after=1, limit=2)] == [2, 3]
+    assert [e.seq for e in store.events(limit=3)] == [2, 3, 4]
+
+
+def test_an_event_names_only_the_nodes_that_were_asked_for(store: Store) -> None:
+    store.append([entry("n[1-3]", "a"), entry("", "b"), entry("n[2-4]", "c")])
+    named = [(e.nodes, e.subject) for e in store.events(nodes=["n3", "n4", "n9"])]
+    assert named == [("n3", "a"), ("n[3-4]", "c")]
+    assert store.events(nodes=["n9"]) == []
 
 
 def test_the_log_is_read_by_node_from_the_end_and_from_a_place(store: Store) -> None:
-    store.append(event(f"n{number % 3}", str(number)) for number in range(30))
+    store.append(entry(f"n{number % 3}", str(number)) for number in range(30))
     assert [e.subject for e in store.events(limit=2)] == ["28", "29"]
     assert [e.subject for e in store.events(nodes=["n1"], limit=2)] == ["25", "28"]
     assert [e.subject for e in store.events(after=10, limit=2)] == ["10", "11"]
     assert [e.subject for e in store.events(nodes=["n0", "n2"], after=25)] == ["26", "27", "29"]
 
 
+def test_what_devices_say_need_not_be_unicode(store: Store) -> None:
+    store.append([Entry(0.0, ("n1",), (Note("refused", "x", cause="a \ud800 \0 b"),))])
+    assert store.events()[0].cause == "a ? \0 b"
+
+
+def test_what_fails_in_the_middle_is_not_written_at_all(store: Store) -> None:
+    def entries() -> Iterator[Entry]:
+        yield entry("n[1-2]", "a")
+        raise RuntimeError
+
+    store.append([entry("n0", "before")])
+    with pytest.raises(RuntimeError):
+        store.append(entries())
+    assert store.append([entry("n[1-3]", "a")]) == 2
+    assert [(e.nodes, e.subject) for e in store.events()] == [("n0", "before"), ("n[1-3]", "a")]
+
+
+def test_the_oldest_is_deleted_a_part_at_a_time_and_numbers_go_on(store: Store) -> None:
+    assert not store.trim(1e9, 0)
+    for day in range(20):
+        store.append(entry(f"n[{n}-{n + 1}]", f"{day}.{n}", at=float(day)) for n in range(1000))
+    assert not store.trim(0.0, 10**12)
+    steps = 0
+    while store.trim(10.0, 10**12):
+        steps += 1
+        kept = store.events(limit=10_000_000)
+        assert [e.seq for e in kept] == list(range(kept[0].seq, 20_001))
+        assert kept[0].seq > 1 and kept[-1].seq == 20_000
+        assert [e.seq for e in store.events(nodes=["n500"], limit=10_000_000)] == [
+            e.seq for e in kept if e.subject.partition(".")[2] in ("499", "500")
+        ]
+    assert steps > 1
+    assert any(e.at < 11.0 for e in kept)
+    assert all(e.at > 5.0 for e in kept)
+    while store.trim(0.0, 1000):
+        pass
+    assert len(store.events(limit=10_000_000)) < 10_000
+    assert store.append([entry("n1", "last")]) == 20_001
+
+
+NODES = st.frozensets(st.sampled_from([f"n{n:02}" for n in range(12)]), max_size=12)
+MANY = st.integers(0, 3000).map(lambda n: frozenset(f"m{i}" for i in range(n % 7, n)))
+ENTRIES = st.lists(
+    st.tuples(
+        NODES | NODES | NODES | MANY, st.lists(st.sampled_from("abc"), min_size=1, max_size=3)
+    ),
+    max_size=25,
+)
+ASKED = st.tuples(
+    NODES | st.just(frozenset({"m5", "m900", "m1500"})), st.integers(0, 60), st.integers(1, 30)
+)
+
+
+@given(st.lists(ENTRIES, max_size=4), st.lists(ASKED, min_size=1, max_size=5))
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_the_log_is_a_list(
+    tmp_path_factory: pytest.TempPathFactory,
+    small_chapters: None,
+    batches: list[list[tuple[frozenset[str], list[str]]]],
+    asked: list[tuple[frozenset[str], int, int]],
+) -> None:
+    """Any entries, read again in any way, also by another process, are what a plain list gives."""
+    path = tmp_path_factory.mktemp("log") / "kedge.db"
+    model: list[tuple[frozenset[str], LoggedEvent]] = []
+    store = SqliteStore(path)
+    for batch in batches:
+        entries = [
+            Entry(float(len(model)), tuple(nodes), tuple(map(note, subjects)))
+            for nodes, subjects in batch
+        ]
+        for one in entries:
+            for said in one.notes:
+                event = LoggedEvent(one.at, fold(one.nodes), *said, len(model) + 1)
+                model.append((frozenset(one.nodes), event))
+        assert store.append(entries) == len(model)
+    again = SqliteStore(path)
+    for nodes, after, limit in asked:
+        expected = [
+            replace(event, nodes=fold(spoken_of & nodes)) if nodes else event
+            for spoken_of, event in model
+            if event.seq > after and (not nodes or spoken_of & nodes)
+        ]
+        cut = expected[:limit] if after else expected[-limit:]
+        for one in (store, again):
+            assert one.events(nodes=nodes, after=after, limit=limit) == cut
+    again.close()
+    store.close()
+
+
+@pytest.fixture
+def small_chapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chapters of a few entries, so that short lists already fill several."""
+    monkeypatch.setattr(log, "CHAPTER_ENTRIES", 7)
+    monkeypatch.setattr(log, "CHAPTER_MENTIONS", 60)
+
+
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "kedge.db"
     store = SqliteStore(path)
-    store.append([event("n1", "a")])
+    store.append([entry("n1", "a")])
     for file in tmp_path.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     store.close()
@@ -117,12 +242,17 @@ def test_what_was_written_outlives_kill_9(tmp_path: Path) -> None:
     writer = textwrap.dedent(
         f"""
         import itertools
-        from kedge.stores.port import LoggedEvent
+        from kedge.stores import log
+        from kedge.stores.port import Entry, Note
         from kedge.stores.sqlite import SqliteStore
+        log.CHAPTER_ENTRIES = 10
+        nodes = tuple(f"n{{n}}" for n in range(2000))
         store = SqliteStore({str(path)!r})
         for number in itertools.count(1):
             store.put("permit", "n1", {{"counter": number}})
-            store.append([LoggedEvent(0.0, "n1", "x", str(number))])
+            text = str(number)
+            said = [((text,), "one"), (nodes, "all"), ((), "head")]
+            store.append(Entry(0.0, names, (Note(what, text), Note(what, "a"))) for names, what in said)
             print(number, flush=True)
         """
     )
@@ -139,7 +269,11 @@ def test_what_was_written_outlives_kill_9(tmp_path: Path) -> None:
     told = int(rest[-1]) if rest else told
     store = SqliteStore(path)
     assert store.records("permit")["n1"]["counter"] in (told, told + 1)
-    subjects = [int(e.subject) for e in store.events(limit=100_000)]
-    assert subjects == list(range(1, len(subjects) + 1))
-    assert len(subjects) in (told, told + 1)
+    found = store.events(limit=100_000)
+    assert [e.seq for e in found] == list(range(1, len(found) + 1))
+    numbers = [int(e.subject) for e in found if e.subject != "a"]
+    assert numbers == [n // 3 + 1 for n in range(len(numbers))]
+    assert len(found) in (told * 6, told * 6 + 6)
+    assert len(store.events(nodes=["n7"], limit=100_000)) == len(found) // 3
+    assert [e.what for e in store.events(nodes=[str(told)])] == ["one", "one"]
     store.close()

@@ -38,6 +38,23 @@ def test_folding_and_expanding_are_inverse(names: list[str]) -> None:
     assert set(nodeset.expand(nodeset.fold(names))) == set(names)
 
 
+MIXED = st.lists(
+    NAMES
+    | st.builds("{}{}".format, st.sampled_from(("", "n", "a.b-", "N_")), st.integers(0, 200))
+    | st.sampled_from(
+        ("n", "n-", "r1-n2", "n2-ib", "n3.x", "n000", "n0", "1", "01", "n[1-3]", "é1")
+    ),
+    max_size=40,
+)
+
+
+@given(MIXED)
+@settings(max_examples=1000, deadline=None)
+def test_what_is_folded_quickly_is_what_clustershell_folds(names: list[str]) -> None:
+    oracle: Any = NodeSet.fromlist(names, resolver=RESOLVER_NOGROUP)
+    assert nodeset.fold(names) == str(oracle)
+
+
 @given(SETS)
 @QUICK
 def test_expansion_is_clustershells(text: str) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kedge.lib.errors import KedgeError
+from kedge.master.journal import event_rows
+from kedge.stores.port import Entry
 
 if TYPE_CHECKING:
     from kedge.master.operations import Operations
@@ -82,9 +84,10 @@ class Streams:
         with self._operations.journal.watch() as watcher:
             async for topic, message in watcher.messages():
                 if self._subscribers:
-                    one = frame(topic, message)
-                    for subscriber in self._subscribers:
-                        subscriber.offer(one)
+                    rows = event_rows(message) if isinstance(message, Entry) else [message]
+                    for one in [frame(topic, row) for row in rows]:
+                        for subscriber in self._subscribers:
+                            subscriber.offer(one)
 
     def end(self) -> None:
         """Let every stream end."""

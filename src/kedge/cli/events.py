@@ -45,7 +45,7 @@ def events(nodes: str, follow: bool, limit: int, after: int, output: str) -> Non
 async def _follow(client: Client, nodes: str, last: int, output: str) -> None:
     import msgspec
 
-    from kedge.lib.nodeset import expand
+    from kedge.lib.nodeset import expand, fold
     from kedge.shapes.log import EventRow
 
     wanted = set(expand(nodes)) if nodes else set[str]()
@@ -53,8 +53,13 @@ async def _follow(client: Client, nodes: str, last: int, output: str) -> None:
         if message.topic != "event":
             continue
         row = msgspec.convert(message.content, EventRow)
-        if not wanted or row.node in wanted:
-            _write(row, output)
+        if wanted:
+            spoken_of = [name for name in expand(row.nodes) if name in wanted]
+            if not spoken_of:
+                continue
+            row.nodes = fold(spoken_of)
+            row.node = spoken_of[0] if len(spoken_of) == 1 else ""
+        _write(row, output)
 
 
 def _lines(rows: list[EventRow]):

@@ -14,11 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from kedge.cli.visible import visible
-from kedge.lib.nodeset import fold
+from kedge.lib.nodeset import expand, fold
 from kedge.shapes.log import EventRow
 from kedge.shapes.nodes import NodeRow
 
 EACH_MOST = 32
+NODES_WIDE = 48
 COLOURS = {
     "converged": "green",
     "moving": "cyan",
@@ -150,10 +151,19 @@ def clock_of(written: str) -> str:
         return written
 
 
+def _short(nodes: str) -> str:
+    """A nodeset for a line of its own text: a long one is cut, and its nodes are counted."""
+    if len(nodes) <= NODES_WIDE:
+        return nodes
+    kept = nodes[:NODES_WIDE].rpartition(",")[0] or nodes[:NODES_WIDE]
+    closing = "]" if kept.count("[") > kept.count("]") else ""
+    return f"{kept},...{closing} ({count(len(expand(nodes)), 'node')})"
+
+
 def event_line(event: EventRow) -> Text:
     """One event in one line."""
     line = Text().append(clock(event.at), style="dim")
-    line.append(f"  {visible(event.node or '-'):<10} ", style="bold")
+    line.append(f"  {visible(_short(event.nodes) or '-'):<10}  ", style="bold")
     line.append(visible(f"{event.what} {event.subject}"))
     if event.before or event.after:
         change = f"{event.before} -> {event.after}" if event.before else event.after

@@ -26,6 +26,11 @@ sync:
   # heartbeat_s: 10                   # how often a node that has nothing to say shows that it lives
   # advertise: 10.77.0.1              # the address that nodes are told, where it is another one
 
+# How long the log of all that happened (kedge events) is kept; what is older, or too much, is deleted.
+events:
+  # keep_days: 400
+  # keep_mib: 2048
+
 # How nodes boot: DHCP, TFTP and HTTP on the provision network.
 boot:
   # network: provision                # the network of the site that nodes boot from

@@ -19,6 +19,7 @@ from kedge.core.events import (
     Effect,
     EndStep,
     Event,
+    Many,
     NodeConfigured,
     NodeRemoved,
     Noted,
@@ -27,6 +28,7 @@ from kedge.core.events import (
     StartDiscovery,
     StartStep,
     Tick,
+    each,
 )
 from kedge.core.graph import Graph
 from kedge.core.kinds import Value, ValueProblem
@@ -38,6 +40,7 @@ from kedge.master.clock import Clock
 from kedge.master.journal import Journal
 from kedge.master.nodes import NodeState
 from kedge.site.model import Site
+from kedge.stores.port import Note
 
 
 class Carrier(Protocol):
@@ -87,13 +90,40 @@ class Head:
         self._draining = True
         try:
             while self._events:
-                for effect in self.engine.step(self._events.popleft(), self.clock.now()):
-                    self._send(effect)
+                self._send(self.engine.step(self._events.popleft(), self.clock.now()))
         finally:
             self._draining = False
         self._set_timer()
 
-    def _send(self, effect: Effect) -> None:
+    def _send(self, effects: Iterable[Effect | Many]) -> None:
+        """Carry effects out. What is noted of a node in one go becomes one entry of the log."""
+        noted: dict[str, list[Note]] = {}
+        for effect in effects:
+            if isinstance(effect, Noted):
+                noted.setdefault(effect.node, []).append(note_of(effect))
+            elif not isinstance(effect, Many):
+                self._carry_out(effect)
+            else:
+                if not noted.keys().isdisjoint(effect.nodes):
+                    self._write(noted)
+                self._send_many(effect)
+        self._write(noted)
+
+    def _send_many(self, many: Many) -> None:
+        notes = tuple(note_of(effect) for effect in many.effects if isinstance(effect, Noted))
+        if notes:
+            self.journal.add(tuple(many.nodes), notes)
+        if len(notes) < len(many.effects):
+            for effect in each(many):
+                if not isinstance(effect, Noted):
+                    self._carry_out(effect)
+
+    def _write(self, noted: dict[str, list[Note]]) -> None:
+        for node, notes in noted.items():
+            self.journal.add((node,) if node else (), tuple(notes))
+        noted.clear()
+
+    def _carry_out(self, effect: StartStep | EndStep | StartDiscovery | RequestDone) -> None:
         match effect:
             case StartStep():
                 self.carrier.start_step(effect)
@@ -101,11 +131,6 @@ class Head:
                 self.carrier.end_step(effect)
             case StartDiscovery():
                 self.carrier.start_discovery(effect)
-            case Noted():
-                self.journal.write(
-                    effect.node, effect.what, effect.subject,
-                    effect.before, effect.after, effect.cause,
-                )  # fmt: skip
             case RequestDone():
                 self.journal.publish("request", {"node": effect.node, "id": effect.request_id})
 
@@ -260,3 +285,8 @@ class Head:
                 limits=self._membership.limits(configuration) if self._membership else (),
             )
         )
+
+
+def note_of(effect: Noted) -> Note:
+    """What the engine noted, as the log takes it."""
+    return Note(effect.what, effect.subject, effect.before, effect.after, effect.cause)

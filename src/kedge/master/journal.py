@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from kedge.lib.nodeset import fold
 from kedge.master.clock import Clock
-from kedge.stores.port import LoggedEvent, Store
+from kedge.master.gathering import Gathering
+from kedge.stores.port import Entry, LoggedEvent, Note, Store
 
 FLUSH_AFTER_S = 0.05
+MOST_MENTIONS = 50_000
 WATCHER_QUEUE = 2000
 
-Message = tuple[str, Mapping[str, Any]]
-"""A topic (``event``, ``node``, ``image``, ``lagged``) and what there is to say."""
+Message = tuple[str, Mapping[str, Any] | Entry]
+"""A topic (``event``, ``node``, ``image``, ``lagged``) and what there is to say; of the topic ``event``
+an entry, to be folded by `event_rows` only where somebody wants to read it."""
 
 
 class Watcher:
@@ -42,12 +47,12 @@ class Watcher:
 
 
 class Journal:
-    """Collects events for a moment, then writes them in one transaction."""
+    """Gathers what happens for a moment, then writes it in one transaction."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._unwritten: list[LoggedEvent] = []
+        self._gathering = Gathering()
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: set[Watcher] = set()
 
@@ -55,25 +60,34 @@ class Journal:
         self, node: str, what: str, subject: str, before: str = "", after: str = "", cause: str = ""
     ) -> None:
         """Append one event."""
-        event = LoggedEvent(self._clock.wall(), node, what, subject, before, after, cause)
-        self._unwritten.append(event)
-        if self._timer is None:
+        note = Note(what, subject, before, after, cause)
+        self.add((node,) if node else (), (note,))
+
+    def add(self, nodes: tuple[str, ...], notes: tuple[Note, ...]) -> None:
+        """Append events that hold for each of ``nodes`` (none of them twice)."""
+        self._gathering.add(self._clock.wall(), nodes, notes)
+        if self._gathering.mentions >= MOST_MENTIONS:
+            self.flush()
+        elif self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(FLUSH_AFTER_S, self.flush)
 
     def flush(self) -> None:
-        """Write what is collected, and tell the watchers."""
+        """Write what is gathered, and tell the watchers."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        events, self._unwritten = self._unwritten, []
-        if not events:
+        if not self._gathering:
             return
-        last = self._store.append(events)
-        for seq, event in enumerate(events, last - len(events) + 1):
-            self.publish("event", event_row(event, seq))
+        entries = self._gathering.take()
+        last = self._store.append(entries)
+        if self._watchers:
+            seq = last + 1 - sum(len(entry.notes) for entry in entries)
+            for entry in entries:
+                self.publish("event", replace(entry, seq=seq))
+                seq += len(entry.notes)
 
-    def publish(self, topic: str, message: Mapping[str, Any]) -> None:
+    def publish(self, topic: str, message: Mapping[str, Any] | Entry) -> None:
         """Tell those who watch now; nothing is kept."""
         for watcher in self._watchers:
             watcher.offer((topic, message))
@@ -89,15 +103,26 @@ class Journal:
             self._watchers.discard(watcher)
 
 
-def event_row(event: LoggedEvent, seq: int = 0) -> dict[str, Any]:
-    """An event as people get it."""
+def event_row(event: LoggedEvent) -> dict[str, Any]:
+    """An event as people get it. ``node`` is the node's name where it speaks of one only."""
+    alone = "," not in event.nodes and "[" not in event.nodes
     return {
-        "seq": seq or event.seq,
+        "seq": event.seq,
         "at": event.at,
-        "node": event.node,
+        "nodes": event.nodes,
+        "node": event.nodes if alone else "",
         "what": event.what,
         "subject": event.subject,
         "before": event.before,
         "after": event.after,
         "cause": event.cause,
     }
+
+
+def event_rows(entry: Entry) -> list[dict[str, Any]]:
+    """The events of an entry that was just written."""
+    nodes = fold(entry.nodes)
+    return [
+        event_row(LoggedEvent(entry.at, nodes, *note, seq))
+        for seq, note in enumerate(entry.notes, entry.seq)
+    ]

@@ -24,6 +24,7 @@ from kedge.master.neighbours import Neighbours
 from kedge.master.operations import Operations
 from kedge.master.permits import Permits, next_term
 from kedge.master.records import send_records
+from kedge.master.retention import keep_short
 from kedge.master.secrets import Secrets
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
@@ -112,6 +113,7 @@ async def running(
             journal.write("", "master", "start", cause=f"term {term}")
             configure_again(wishes, head, supervisor)
             supervisor.spawn("keep the engine's memory", partial(keep_memory, engine, store))
+            supervisor.spawn("trim the log", partial(keep_short, store, host.clock, settings))
             for module in graph.modules.values():
                 for number, service in enumerate(module.services):
                     supervisor.spawn(f"{module.name}.{number}", partial(service, io))

@@ -27,11 +27,16 @@ SYNC = Struct(
     },
     defaults={"address": "0.0.0.0", "port": 8471, "heartbeat_s": 10},
 )
+EVENTS = Struct(
+    {"keep_days": Integer(1, 36_500), "keep_mib": Integer(16, 1_000_000)},
+    defaults={"keep_days": 400, "keep_mib": 2048},
+)
 TOP = Struct(
     {
         "state_dir": Text(example="/var/lib/kedge"),
         "api": API,
         "sync": SYNC,
+        "events": EVENTS,
         "power": Anything(),
         "boot": Anything(),
         "image": Anything(),
@@ -42,6 +47,7 @@ TOP = Struct(
         "state_dir": "/var/lib/kedge",
         "api": {},
         "sync": SYNC.check({}),
+        "events": EVENTS.check({}),
         "power": {},
         "boot": {},
         "image": {},
@@ -61,6 +67,8 @@ class Settings:
     sync_port: int = 8471
     sync_advertise: str = ""
     heartbeat_s: float = 10.0
+    events_keep_days: int = 400
+    events_keep_mib: int = 2048
     sections: Mapping[str, Mapping[str, Value]] = field(
         default_factory=dict[str, Mapping[str, Value]]
     )
@@ -112,6 +120,7 @@ def parse_settings(written: object, where: str) -> Settings:
     state_dir = Path(str(top["state_dir"]))
     api = cast("dict[str, Value]", top["api"])
     sync = cast("dict[str, Value]", top["sync"])
+    events = cast("dict[str, Value]", top["events"])
     return Settings(
         state_dir=state_dir,
         api_socket=Path(str(api.get("socket") or state_dir / "api.sock")),
@@ -120,5 +129,7 @@ def parse_settings(written: object, where: str) -> Settings:
         sync_port=int(cast("int", sync["port"])),
         sync_advertise=str(sync.get("advertise") or ""),
         heartbeat_s=float(cast("int", sync["heartbeat_s"])),
+        events_keep_days=int(cast("int", events["keep_days"])),
+        events_keep_mib=int(cast("int", events["keep_mib"])),
         sections=sections,
     )

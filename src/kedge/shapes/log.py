@@ -6,13 +6,15 @@ from msgspec import Struct
 
 
 class EventRow(Struct):
-    """One event of the append-only log."""
+    """One event of the append-only log. ``nodes`` is a nodeset, empty for what concerns the head
+    itself; ``node`` is the name where it is one node."""
 
     seq: int
     at: float
-    node: str
+    nodes: str
     what: str
     subject: str
     before: str = ""
     after: str = ""
     cause: str = ""
+    node: str = ""

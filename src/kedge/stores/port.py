@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kedge.lib.errors import KedgeError
 
@@ -23,12 +23,37 @@ class Intent:
     holds: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+class Note(NamedTuple):
+    """What happened to something: one line of the log, but for the nodes and the moment."""
+
+    what: str
+    subject: str
+    before: str = ""
+    after: str = ""
+    cause: str = ""
+
+
 @dataclass(frozen=True, slots=True)
-class LoggedEvent:
-    """One line of the append-only log. ``seq`` is given by the store (0 before that)."""
+class Entry:
+    """What goes into the log at once: notes, in order, that hold for each of ``nodes``.
+
+    No nodes: they speak of the cluster or the head. No node is named twice. ``at`` is in seconds
+    since the epoch. ``seq`` is that of the first note and is given by the store (0 before that); the
+    next note has the next one.
+    """
 
     at: float
-    node: str
+    nodes: tuple[str, ...]
+    notes: tuple[Note, ...]
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """One line of the log as it is read: ``nodes`` is a folded nodeset, empty for the head itself."""
+
+    at: float
+    nodes: str
     what: str
     subject: str
     before: str = ""
@@ -67,15 +92,22 @@ class Store(Protocol):
         """All records of a kind, by key."""
         ...
 
-    def append(self, events: Iterable[LoggedEvent]) -> int:
-        """Append to the log; returns the last event's ``seq``."""
+    def append(self, entries: Iterable[Entry]) -> int:
+        """Append to the log, all or nothing; returns the last note's ``seq``."""
         ...
 
     def events(
         self, *, nodes: Iterable[str] = (), after: int = 0, limit: int = 100
     ) -> list[LoggedEvent]:
         """With ``after``, the first ``limit`` events behind it; without, the last ``limit``, oldest
-        first. ``nodes`` restricts to these nodes (none: all)."""
+        first. ``nodes`` restricts to these nodes (none: all): an event then names those of them that
+        it speaks of, and no other."""
+        ...
+
+    def trim(self, before: float, most_bytes: int) -> bool:
+        """Delete a bounded part of the log's oldest entries, if all of that part is from before the
+        moment ``before`` or the log takes more than ``most_bytes``; False when there was nothing to
+        delete. The newest entries stay, and a ``seq`` is never used again."""
         ...
 
     def close(self) -> None:

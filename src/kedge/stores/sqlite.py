@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kedge.lib.errors import KedgeError
-from kedge.stores.port import Conflict, Intent, LoggedEvent
+from kedge.stores import upgrade
+from kedge.stores.log import SCHEMA as LOG_SCHEMA
+from kedge.stores.log import EventLog
+from kedge.stores.log_reading import Reading
+from kedge.stores.port import Conflict, Entry, Intent, LoggedEvent
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE intent (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     revision INTEGER NOT NULL, files TEXT NOT NULL, overrides TEXT NOT NULL, holds TEXT NOT NULL
@@ -22,14 +27,8 @@ CREATE TABLE intent (
 CREATE TABLE record (
     kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
-CREATE TABLE event (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, node TEXT NOT NULL, what TEXT NOT NULL,
-    subject TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, cause TEXT NOT NULL
-);
-CREATE INDEX event_by_node ON event (node, seq);
+{LOG_SCHEMA}
 """
-
-COLUMNS = "at, node, what, subject, before, after, cause, seq"
 
 
 class SqliteStore:
@@ -41,6 +40,9 @@ class SqliteStore:
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
             self._prepare()
+            self._log = EventLog(self._db)
+            while upgrade.move_events(self._db, self.append):
+                pass
         except sqlite3.Error as error:
             raise KedgeError(
                 "store.open",
@@ -56,12 +58,26 @@ class SqliteStore:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+        elif version == 1:
+            self._db.executescript(
+                f"BEGIN;{LOG_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
+            )
         elif version != SCHEMA_VERSION:
             raise KedgeError(
                 "store.version",
                 f"the cluster database has version {version}, this Kedge reads {SCHEMA_VERSION}",
                 next_step="Start the Kedge version that wrote it",
             )
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     def intent(self) -> Intent:
         row = self._db.execute("SELECT revision, files, overrides, holds FROM intent").fetchone()
@@ -71,8 +87,7 @@ class SqliteStore:
 
     def commit(self, intent: Intent, expected_revision: int) -> Intent:
         new = Intent(expected_revision + 1, intent.files, intent.overrides, intent.holds)
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             found = self.intent().revision
             if found != expected_revision:
                 raise Conflict(expected_revision, found)
@@ -80,10 +95,6 @@ class SqliteStore:
                 "INSERT OR REPLACE INTO intent VALUES (1, ?, ?, ?, ?)",
                 (new.revision, *map(json.dumps, (new.files, new.overrides, new.holds))),
             )
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
         return new
 
     def put(self, kind: str, key: str, record: Mapping[str, Any] | None) -> None:
@@ -100,38 +111,23 @@ class SqliteStore:
         )
         return {key: json.loads(value) for key, value in rows}
 
-    def append(self, events: Iterable[LoggedEvent]) -> int:
-        rows = [(e.at, e.node, e.what, e.subject, e.before, e.after, e.cause) for e in events]
-        self._db.execute("BEGIN IMMEDIATE")
+    def append(self, entries: Iterable[Entry]) -> int:
         try:
-            self._db.executemany(
-                "INSERT INTO event (at, node, what, subject, before, after, cause)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            with self._transaction():
+                return self._log.append(entries)
         except BaseException:
-            self._db.execute("ROLLBACK")
+            self._log.load()
             raise
-        self._db.execute("COMMIT")
-        (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()
-        return int(last)
 
     def events(
         self, *, nodes: Iterable[str] = (), after: int = 0, limit: int = 100
     ) -> list[LoggedEvent]:
-        wanted = list(nodes)
-        where = ["seq > ?"]
-        values: list[Any] = [after]
-        if wanted:
-            where.append("node IN (SELECT value FROM json_each(?))")
-            values.append(json.dumps(wanted))
-        order = "ASC" if after else "DESC"
-        rows = self._db.execute(
-            f"SELECT {COLUMNS} FROM event WHERE {' AND '.join(where)} ORDER BY seq {order} LIMIT ?",
-            (*values, limit),
-        ).fetchall()
-        found = [LoggedEvent(*row) for row in rows]
-        return found if after else found[::-1]
+        reading = Reading(self._db, self._log, nodes)
+        return reading.behind(after, limit) if after else reading.last(limit)
+
+    def trim(self, before: float, most_bytes: int) -> bool:
+        with self._transaction():
+            return self._log.delete_oldest(before, most_bytes)
 
     def close(self) -> None:
         self._db.close()

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from kedge.cli import render
+from kedge.lib.nodeset import fold
 from kedge.shapes.log import EventRow
 from kedge.shapes.nodes import NodeRow
 
@@ -134,6 +135,15 @@ def test_a_plan_shows_steps_order_and_reasons() -> None:
 def test_a_plan_that_is_blocked_or_empty_says_so() -> None:
     assert "blocked: no BMC" in seen(*render.plan_lines({"node": "n1", "blocked_by": "no BMC"}))
     assert seen(*render.plan_lines({"node": "n1"})).strip() == "n1: nothing to do"
+
+
+def test_an_event_of_many_nodes_is_one_line_and_a_long_nodeset_is_counted() -> None:
+    event = EventRow(7, 0.0, "n[001-512]", "observed", "power.state", "off", "on")
+    assert "  n[001-512]  observed power.state  off -> on" in seen(render.event_line(event))
+    event = EventRow(7, 0.0, fold(f"node{n:04}" for n in range(1, 200, 2)), "phase", "moving")
+    line = seen(render.event_line(event))
+    assert "node[0001,0003," in line and ",...] (100 nodes)  phase moving" in line
+    assert len(line) < 110
 
 
 def test_an_event_is_one_line_with_its_cause() -> None:
