@@ -188,6 +188,10 @@ class Noted(Struct, frozen=True, gc=False):
     after: str = ""
     cause: str = ""
 
+    def on(self, node: str) -> Noted:
+        """The same of another node."""
+        return Noted(node, self.what, self.subject, self.before, self.after, self.cause)
+
 
 class RequestDone(Struct, frozen=True, gc=False):
     """A one-time request was fulfilled, or (``reason``) given up."""

@@ -13,7 +13,9 @@ from kedge.core.action import UNKNOWN_VALUE, Ask
 from kedge.core.compiled import Compiled
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import backoff
+from kedge.core.engine.nodes import BUCKETS
 from kedge.core.engine.record import Failures, Record, Running
+from kedge.core.engine.timers import Timer
 from kedge.core.events import StartDiscovery
 
 
@@ -32,7 +34,7 @@ def ask(common: Common, record: Record, number: int) -> str:
         if record.asking is None:
             record.asking = {}
         record.asking[number] = deadline
-        common.timers.set(deadline, record.name, "asked", number)
+        common.after(asked.discovery.timeout_s, record, "asked", number)
     common.effects.append(StartDiscovery(record.name, name, deadline))
     if listens:
         for parent in asked.parents:
@@ -97,19 +99,21 @@ def deafen(common: Common, record: Record, number: int, reason: str, next_step: 
         name = common.compiled.asks[number].discovery.name
         common.note(record, "discovery", name, known.reason, reason, next_step)
     known.reason, known.next_step = reason, next_step
-    backoff(common, known)
-    common.timers.set(known.until, record.name, "wake")
+    backoff(common, record, known)
+    common.after(known.until - common.now, record, "wake")
     common.wake(record.name)
 
 
-def look(common: Common, record: Record, running: Running) -> None:
-    """Ask for the effects of a step in flight, ever more rarely."""
+def look(common: Common, record: Record, running: Running, level: int) -> None:
+    """Ask for the effects of a step in flight, for the ``level``-th time, ever more rarely."""
     for variable, value in running.action.own:
         if record.state[variable] != value:
             refresh(common, record, variable)
     settings = common.settings
-    running.look_after = min(settings.look_most_s, running.look_after * 1.5)
-    common.timers.set(common.now + running.look_after, record.name, "look", running.serial)
+    delay_s = min(settings.look_most_s, settings.look_s * 1.5**level)
+    number, most = running.action.number, settings.look_most_s
+    level = level if delay_s == most else level + 1  # so that levels stay few
+    common.after(delay_s, record, "look", number, level, running.serial)
 
 
 def looked_at(compiled: Compiled) -> frozenset[int]:
@@ -124,28 +128,37 @@ def looked_at(compiled: Compiled) -> frozenset[int]:
     )
 
 
-def begin_polls(common: Common, record: Record) -> None:
-    """Spread the polls of a new node over their whole period."""
-    for asked in common.compiled.asks:
-        if asked.discovery.every_s > 0 and asked.discovery.handler is not None:
-            first = common.now + common.chance.uniform(0, asked.discovery.every_s)
-            common.timers.set(first, record.name, "poll", _key(record, asked.number))
+def begin_polls(common: Common, bucket: int) -> None:
+    """Have a part of the nodes polled from now on, each discovery in its own place of its period.
 
-
-def poll(common: Common, record: Record, key: int) -> None:
-    """A poll came due: ask, and set the next one. Polls of an earlier node of that name end here."""
-    number = key & 0xFFFF
-    if key != _key(record, number):
+    The places follow from the clock alone, so they are spread evenly and survive a restart.
+    """
+    if bucket in common.polled:
         return
+    common.polled.add(bucket)
+    for asked in common.compiled.asks:
+        period_s = asked.discovery.every_s
+        if period_s > 0 and asked.discovery.handler is not None:
+            place_s = period_s * (bucket + 0.5) / BUCKETS
+            delay_s = (place_s - common.now) % period_s
+            _set_poll(common, asked.number, bucket, delay_s)
+
+
+def _set_poll(common: Common, number: int, bucket: int, delay_s: float) -> None:
+    common.timers.set(common.now, delay_s, Timer("poll", about=number, level=bucket))
+
+
+def poll_again(common: Common, number: int, bucket: int) -> None:
+    """Set the next poll of a part of the nodes, if there are any left."""
+    if bucket in common.polled:
+        _set_poll(common, number, bucket, common.compiled.asks[number].discovery.every_s)
+
+
+def poll(common: Common, record: Record, number: int) -> None:
+    """A poll came due: ask."""
     asked = common.compiled.asks[number]
     if may_ask(record, asked):
         ask(common, record, number)
-    period = asked.discovery.every_s * common.chance.uniform(0.9, 1.1)
-    common.timers.set(common.now + period, record.name, "poll", key)
-
-
-def _key(record: Record, number: int) -> int:
-    return record.serial << 16 | number
 
 
 def _forget(record: Record, number: int) -> None:

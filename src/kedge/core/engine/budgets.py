@@ -90,6 +90,8 @@ class Budgets:
         self._tickets: dict[str, int] = {}
         self._who: dict[int, str] = {}
         self._last = 0
+        self.touched = 0
+        """How often anybody took, queued for, gave back or used anything."""
 
     def limit(self, pool: Pool, limit: int) -> list[str]:
         """Set a pool's limit (0: none)."""
@@ -100,6 +102,7 @@ class Budgets:
 
     def take(self, holder: str, pools: Pools) -> bool:
         """Take one unit of each pool, or queue. Call again when told; the place is kept."""
+        self.touched += 1
         if holder in self._holds:
             return True
         if holder not in self._wants:
@@ -121,6 +124,7 @@ class Budgets:
         """Have ``holder`` hold these pools, whether there is room or not: it does already."""
         if self._holds.get(holder, ()) == pools:
             return []
+        self.touched += 1
         freed = self.withdraw(holder)
         before = self._holds.pop(holder, ())
         for pool in before:
@@ -141,6 +145,7 @@ class Budgets:
         pools = self._holds.pop(holder, None)
         if pools is None:
             return []
+        self.touched += 1
         for pool in pools:
             queue = self._queues[pool]
             queue.free_up(queue.holders, holder)
@@ -149,6 +154,7 @@ class Budgets:
 
     def step_back(self, holder: str) -> list[str]:
         """Give back what was held and wait for it again, in the place of before."""
+        self.touched += 1
         pools = self._holds.pop(holder)
         for pool in pools:
             queue = self._queues[pool]
@@ -161,6 +167,7 @@ class Budgets:
         pools = self._wants.pop(holder, None)
         if pools is None:
             return []
+        self.touched += 1
         for pool in pools:
             self._queues[pool].line.leave(self._tickets[holder])
         self._forget(holder)
@@ -171,6 +178,7 @@ class Budgets:
         before = self._counted.get(holder, ())
         if before == pools:
             return []
+        self.touched += 1
         for pool in before:
             queue = self._queues[pool]
             queue.free_up(queue.counted, holder)

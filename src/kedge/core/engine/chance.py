@@ -1,20 +1,21 @@
-"""A seeded generator (splitmix64), so that a seed reproduces every jitter."""
+"""Numbers by chance that a seed reproduces, whatever the order in which anybody draws them."""
 
 from __future__ import annotations
 
-_MASK = (1 << 64) - 1
+import hashlib
 
 
 class Chance:
-    """Uniform numbers from a seed."""
+    """Uniform numbers from a seed and a text that says what they are for."""
 
     def __init__(self, seed: int) -> None:
-        self._state = seed & _MASK
+        self._seed = seed
+        self.drawn = 0
+        """How often anybody drew."""
 
-    def uniform(self, least: float, most: float) -> float:
-        """A number from ``least`` to ``most``."""
-        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK
-        z = self._state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-        return least + (most - least) * ((z ^ (z >> 31)) >> 11) / (1 << 53)
+    def uniform(self, least: float, most: float, purpose: str) -> float:
+        """A number from ``least`` to ``most``: the same for the same purpose."""
+        self.drawn += 1
+        text = f"{self._seed}/{purpose}".encode()
+        number = int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big") >> 3
+        return least + (most - least) * number / (1 << 53)

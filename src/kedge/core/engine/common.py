@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from kedge.core.action import State, Values
@@ -12,10 +12,12 @@ from kedge.core.engine.breaker import Breaker
 from kedge.core.engine.budgets import Budgets
 from kedge.core.engine.chance import Chance
 from kedge.core.engine.costs import Costs
+from kedge.core.engine.nodes import Nodes
 from kedge.core.engine.record import Record
 from kedge.core.engine.settings import Settings
-from kedge.core.engine.timers import Timers
-from kedge.core.events import Effect, Noted, Pools
+from kedge.core.engine.timers import Sort, Timer, Timers
+from kedge.core.engine.transition import Transition
+from kedge.core.events import Effect, Many, Noted, Pools
 from kedge.core.explain import Explainer
 from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
@@ -54,14 +56,20 @@ class Common:
     explainer: Explainer
     costs: Costs
     restart: int
+    nodes: Nodes
     looked_at: frozenset[int] = frozenset()
     timers: Timers = field(default_factory=Timers)
     budgets: Budgets = field(default_factory=Budgets)
     spans: Budgets = field(default_factory=Budgets)
-    records: dict[str, Record] = field(default_factory=dict[str, Record])
-    effects: list[Effect] = field(default_factory=list[Effect])
+    effects: list[Effect | Many] = field(default_factory=list[Effect | Many])
     now: float = 0.0
     serial: int = 0
+    followed: int = 0
+    transitions: dict[Hashable, Transition] = field(default_factory=dict[Hashable, Transition])
+    durations_s: dict[tuple[str, int], list[float]] = field(
+        default_factory=dict[tuple[str, int], list[float]]
+    )
+    polled: set[int] = field(default_factory=set[int])
     moves: dict[tuple[State, Seen, bool], Move] = field(
         default_factory=dict[tuple[State, Seen, bool], Move]
     )
@@ -87,14 +95,13 @@ class Common:
         """Say something for the log."""
         self.effects.append(Noted(record.name, what, subject, before, after, cause))
 
-    def reading(self, values: Mapping[str, str]) -> Seen:
+    def reading(self, key: tuple[tuple[str, str], ...]) -> Seen:
         """An observation in numbers; what is not planned or not valid is left out."""
-        key = tuple(values.items())
         known = self._readings.get(key)
         if known is None:
             if len(self._readings) >= READINGS_KEPT:
                 self._readings.clear()
-            known = self._readings[key] = self.compiled.assignment(values)
+            known = self._readings[key] = self.compiled.assignment(dict(key))
         return known
 
     def wake(self, node: str) -> None:
@@ -108,10 +115,43 @@ class Common:
         while self._ready:
             node = self._ready.popleft()
             self._queued.discard(node)
-            record = self.records.get(node)
+            record = self.nodes.get(node, self.now)
             if record is not None:
                 return record
         return None
+
+    def look(self, node: str) -> Record | None:
+        """A node's record, only to look at."""
+        row = self.nodes.rows.get(node)
+        return None if row is None else self.nodes.look(row, self.now)
+
+    def after(
+        self,
+        delay_s: float,
+        record: Record,
+        sort: Sort,
+        about: int = 0,
+        level: int = 0,
+        serial: int = 0,
+    ) -> None:
+        """Set a timer for a node."""
+        timer = Timer(sort, self.nodes.rows[record.name], about, level, serial)
+        self.timers.set(self.now, delay_s, timer)
+
+    def touched(self) -> tuple[int, ...]:
+        """Differs once anything was touched that nodes share."""
+        shared = (self.budgets.touched, self.spans.touched, self.breaker.touched)
+        return (*shared, self.chance.drawn, len(self.stalled))
+
+    def measured(self, hardware_class: str, action: int, durations_s: Sequence[float]) -> None:
+        """Some nodes took so long for an action; learnt when the event is over."""
+        self.durations_s.setdefault((hardware_class, action), []).extend(durations_s)
+
+    def learn_costs(self) -> None:
+        """Learn from all that was measured, in an order that does not depend on that of the nodes."""
+        for (hardware_class, action), durations_s in self.durations_s.items():
+            self.costs.measured(hardware_class, action, sorted(durations_s))
+        self.durations_s.clear()
 
     def next_serial(self) -> int:
         """A number never used before in this run."""

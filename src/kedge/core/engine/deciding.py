@@ -27,6 +27,12 @@ ROUNDS = 8
 """How often one look at a node may plan anew; more would be a contradiction, and is reported."""
 
 
+def look_again(common: Common) -> None:
+    """Look at every node that was woken."""
+    while (record := common.next_ready()) is not None:
+        decide(common, record)
+
+
 def decide(common: Common, record: Record) -> None:
     """Start what can start, and say what the node is doing."""
     if record.hold or record.quarantine:
@@ -36,7 +42,7 @@ def decide(common: Common, record: Record) -> None:
             leave(common, record, "the node is held")
         ask_unknown(common, record)
         if record.hold:
-            settle(common, record, "held", record.hold, f"kedge node release {record.name}")
+            settle(common, record, "held", record.hold, "kedge node release {node}")
         elif record.quarantine:
             settle(
                 common, record, "quarantined", record.quarantine.reason, record.quarantine.next_step

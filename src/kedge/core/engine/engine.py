@@ -12,33 +12,18 @@ from typing import Any
 
 from kedge.core.condition import Condition
 from kedge.core.engine import keeping, showing
-from kedge.core.engine.asking import deafen, heard, look, looked_at, poll
+from kedge.core.engine.asking import looked_at
 from kedge.core.engine.breaker import Breaker
 from kedge.core.engine.chance import Chance
 from kedge.core.engine.common import Common
 from kedge.core.engine.costs import Costs, Measured
-from kedge.core.engine.deciding import decide
-from kedge.core.engine.failing import fail_step
-from kedge.core.engine.knowing import learn
+from kedge.core.engine.deciding import look_again
+from kedge.core.engine.hearing import take_in
+from kedge.core.engine.nodes import Nodes
 from kedge.core.engine.record import Record
 from kedge.core.engine.settings import Settings
-from kedge.core.engine.steps import node_of
-from kedge.core.engine.telling import configure, forgive, remove, request
-from kedge.core.events import (
-    BudgetSet,
-    DiscoveryFailed,
-    Effect,
-    Event,
-    Many,
-    NodeConfigured,
-    NodeRemoved,
-    Observed,
-    Requested,
-    Retried,
-    StepFailed,
-    apart,
-    each,
-)
+from kedge.core.engine.waking import due
+from kedge.core.events import Effect, Event, Many, each
 from kedge.core.explain import Explainer
 from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
@@ -69,8 +54,10 @@ class Engine:
             Explainer(graph.compiled),
             Costs(graph.compiled),
             restart,
+            Nodes(chosen, f"{restart}-"),
             looked_at(graph.compiled),
         )
+        self._sweeps = 0
         self._saved: dict[str, keeping.Saved] = {}
 
     # --- the loop ------------------------------------------------------------------------------
@@ -88,136 +75,48 @@ class Engine:
         common = self._common
         common.now = max(now, common.now)
         common.effects = []
-        for event in events:
-            for single in apart(event):
-                self._take(single)
-        while (due := common.timers.due(common.now)) is not None:
-            self._due(*due)
-        while (record := common.next_ready()) is not None:
-            decide(common, record)
-        return list(common.effects)
+        take_in(common, events, self._saved)
+        look_again(common)
+        while (timer := common.timers.due(common.now)) is not None:
+            due(common, *timer)
+            look_again(common)
+        common.learn_costs()
+        common.nodes.fold(common.now)
+        if common.nodes.sweeps != self._sweeps:
+            self._sweeps = common.nodes.sweeps
+            common.transitions.clear()
+        return common.effects
 
     def next_timeout(self) -> float | None:
         """When `step` wants to be called with a `Tick`, at the latest; None for never."""
         return self._common.timers.next()
 
-    def _take(self, event: Event) -> None:
-        if isinstance(event, Observed):
-            record = self._common.records.get(event.node)
-            if record is not None:
-                self._observed(record, event)
-        elif isinstance(event, NodeConfigured):
-            configure(self._common, event, self._saved)
-        elif isinstance(event, BudgetSet):
-            budgets = self._common.spans if event.span else self._common.budgets
-            for waiter in budgets.limit((event.budget, event.pool), event.limit):
-                self._common.wake(node_of(waiter))
-        elif isinstance(event, Requested):
-            request(self._common, event)
-        elif isinstance(event, StepFailed | DiscoveryFailed | Retried | NodeRemoved):
-            record = self._common.records.get(event.node)
-            if record is not None:
-                self._told(record, event)
-
-    def _told(
-        self, record: Record, event: StepFailed | DiscoveryFailed | Retried | NodeRemoved
-    ) -> None:
-        common = self._common
-        if isinstance(event, StepFailed):
-            for running in list(record.running):
-                if running.step_id == event.step_id:
-                    fail_step(
-                        common,
-                        record,
-                        running,
-                        "failed",
-                        event.reason,
-                        event.next_step,
-                        event.permanent,
-                    )
-        elif isinstance(event, DiscoveryFailed):
-            asked = common.compiled.ask_named.get(event.discovery)
-            if asked is not None:
-                deafen(common, record, asked.number, event.reason, event.next_step)
-        elif isinstance(event, Retried):
-            common.note(record, "request", "retry", cause=event.by)
-            forgive(common, record)
-            common.wake(record.name)
-        else:
-            remove(common, record)
-
-    # --- events --------------------------------------------------------------------------------
-
-    def _observed(self, record: Record, event: Observed) -> None:
-        seen = self._common.reading(event.values)
-        if seen:
-            learn(self._common, record, seen, event.by, fresh=event.fresh)
-            if record.asking or record.deaf:
-                heard(self._common, record, [v for v, _ in seen], fresh=event.fresh)
-
-    # --- timers --------------------------------------------------------------------------------
-
-    def _due(self, when: float, name: str, sort: str, key: int) -> None:
-        common = self._common
-        if sort == "group":
-            for node in sorted(common.stalled.pop(name, ())):
-                common.wake(node)
-            return
-        record = common.records.get(name)
-        if record is None:
-            return
-        if sort == "poll":
-            poll(common, record, key)
-        elif sort == "asked":
-            if record.asking and record.asking.get(key, when + 1) <= when:
-                self._silent(record, key)
-        elif sort == "wake":
-            common.wake(name)
-        else:
-            for running in list(record.running):
-                if running.serial == key:
-                    if sort == "look":
-                        look(common, record, running)
-                    else:
-                        self._timed_out(record, key)
-
-    def _silent(self, record: Record, number: int) -> None:
-        """Nobody answered, or nobody was heard, until the deadline."""
-        common = self._common
-        asked = common.compiled.asks[number]
-        name, timeout_s = asked.discovery.name, asked.discovery.timeout_s
-        silent = tuple((v, x) for v, x in asked.on_timeout if record.seen[v] == 0)
-        if asked.discovery.handler is not None or not silent:
-            deafen(common, record, number, f"no answer within {timeout_s:g} s", "")
-            return
-        reason = f"nothing was heard for {timeout_s:g} s"
-        learn(common, record, silent, f"{name}: {reason}", assumed=reason)
-        heard(common, record, [v for v, _ in silent])
-
-    def _timed_out(self, record: Record, serial: int) -> None:
-        common = self._common
-        running = next(r for r in record.running if r.serial == serial)
-        mutation = running.action.mutation
-        assert mutation is not None
-        reason = f"no effect within {mutation.timeout_s:g} s"
-        fail_step(common, record, running, "timeout", reason)
-        assumed = common.compiled.assignment(mutation.on_timeout)
-        if assumed:
-            learn(common, record, assumed, f"{mutation.name}: {reason}", assumed=reason)
+    def _look(self, node: str) -> Record:
+        nodes = self._common.nodes
+        return nodes.look(nodes.rows[node], self._common.now)
 
     # --- questions -----------------------------------------------------------------------------
 
     def nodes(self) -> list[str]:
         """The names of all nodes."""
-        return sorted(self._common.records)
+        return sorted(self._common.nodes.rows)
+
+    @property
+    def followed(self) -> int:
+        """How often a node took a transition that another had shown."""
+        return self._common.followed
+
+    def differing(self) -> list[str]:
+        """The nodes whose discovered state is not the configured one; cheap, however many nodes."""
+        return self._common.nodes.differing()
 
     def condition(self, node: str) -> Condition:
         """What a person sees of the node; raises KeyError for one that is not known."""
-        return showing.condition(self._common, self._common.records[node])
+        return showing.condition(self._common, self._look(node))
 
     def explain(self, node: str) -> showing.Explanation:
         """The path that leads to what is configured, with costs and reasons, or what blocks it."""
-        return showing.explain(self._common, self._common.records[node])
+        return showing.explain(self._common, self._look(node))
 
     plan_for = explain
 
@@ -228,7 +127,7 @@ class Engine:
         common = self._common
         wanted = common.compiled.assignment(self.graph.meaningful(goals))
         found = common.compiled.assignment(seen)
-        return showing.plan_to(common, common.records[node], wanted, found)
+        return showing.plan_to(common, self._look(node), wanted, found)
 
     def costs(self) -> list[Measured]:
         """What was measured of each mutation, by class of hardware."""

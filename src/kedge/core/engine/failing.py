@@ -21,12 +21,14 @@ NEXT_GEAR = 10_000
 """The penalty after two failures: any other way is better."""
 
 
-def backoff(common: Common, failures: Failures) -> None:
+def backoff(common: Common, record: Record, failures: Failures) -> None:
     """Count a failure and say when to try again: exponentially later, with jitter."""
     settings = common.settings
     failures.count += 1
     delay = min(settings.backoff_most_s, settings.backoff_s * 2 ** min(failures.count - 1, 16))
-    failures.until = common.now + delay * common.chance.uniform(0.75, 1.25)
+    failures.until = common.now + delay * common.chance.uniform(
+        0.75, 1.25, f"{record.name}/{failures.count}/{common.now}"
+    )
 
 
 def fail_step(
@@ -44,13 +46,13 @@ def fail_step(
     action = running.action
     failures = episode.failures.setdefault(action.number, Failures())
     failures.reason, failures.next_step = reason, next_step
-    backoff(common, failures)
+    backoff(common, record, failures)
     failures.forbidden = permanent or failures.count >= common.settings.attempts
     if failures.forbidden or failures.count > 1:
         episode.plan = None  # the penalties changed; otherwise the plan still holds
     end_step(common, record, running, outcome, reason)
     if not failures.forbidden:
-        common.timers.set(failures.until, record.name, "wake")
+        common.after(failures.until - common.now, record, "wake")
     if action.destructive or (action.mutation and action.mutation.on_timeout):
         common.breaker.failed(record.group, record.name, common.now)
 
@@ -86,7 +88,7 @@ def surprised(common: Common, record: Record, variable: int, was: int) -> None:
 
 def quarantine(common: Common, record: Record, reason: str, next_step: str = "") -> None:
     """Leave the node alone until a person has looked at it."""
-    retry = f"kedge node retry {record.name}"
+    retry = "kedge node retry {node}"
     record.quarantine = Quarantine(
         reason, common.now, f"{next_step}; then: {retry}" if next_step else retry
     )

@@ -30,7 +30,8 @@ class Saved:
 def export(common: Common, unclaimed: Mapping[str, Saved]) -> dict[str, Any]:
     """As JSON; nodes restored but not yet configured are passed on."""
     nodes = {name: _write(saved) for name, saved in unclaimed.items()}
-    for name, record in common.records.items():
+    for record in common.nodes.apart():  # a plain node has nothing to keep
+        name = record.name
         saved = Saved(record.quarantine, requests=list(record.requests or ()))
         if record.episode is not None:
             saved.failures = {
@@ -110,4 +111,4 @@ def revive(common: Common, record: Record, saved: Saved) -> None:
         for known in failures.values():
             known.until = min(known.until, latest)
             if not known.forbidden:
-                common.timers.set(known.until, record.name, "wake")
+                common.after(max(0.0, known.until - common.now), record, "wake")

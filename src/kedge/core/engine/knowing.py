@@ -129,7 +129,7 @@ def _judge(
         elif all(state[v] == value for v, value in running.action.own):
             if real:
                 duration_s = common.now - running.since
-                common.costs.measured(record.hardware_class, running.action.number, (duration_s,))
+                common.measured(record.hardware_class, running.action.number, (duration_s,))
             _done(common, record, episode, running)
     if plan is None or (episode.plan is None and not failed):
         return

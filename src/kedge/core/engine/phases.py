@@ -46,8 +46,9 @@ def describe(common: Common, record: Record) -> tuple[str, str]:
     and the goal that is not met without it."""
     episode = record.episode
     if record.phase not in ("moving", "waiting") or episode is None or episode.plan is None:
-        return record.why, record.next_step
-    return _doing(common, record, episode)
+        return record.why, record.next_step.replace("{node}", record.name)
+    why, coming = _doing(common, record, episode)
+    return why, coming.replace("{node}", record.name)
 
 
 def _doing(common: Common, record: Record, episode: Episode) -> tuple[str, str]:
@@ -110,7 +111,7 @@ def blocked(common: Common, record: Record, episode: Episode, plan: Plan) -> Non
         return
     why = common.explainer.obstacles(record.state, plan.given_up)
     end_episode(common, record)
-    settle(common, record, "blocked", why, f"kedge plan {record.name}")
+    settle(common, record, "blocked", why, "kedge plan {node}")
 
 
 def _often(failures: Failures) -> str:

@@ -55,7 +55,7 @@ def _wait(common: Common, budgets: Budgets, name: str, lack: Lack) -> Wait:
 
 
 def _is_stuck(common: Common, node: str) -> bool:
-    record = common.records.get(node)
+    record = common.look(node)
     return record is not None and record.phase in ("quarantined", "held", "blocked")
 
 
@@ -69,8 +69,10 @@ def in_words(common: Common, wait: Wait) -> tuple[str, str]:
         f"for the budget {wait.budget} of {wait.pool} "
         f"(limit {wait.limit}, {wait.ahead} ahead; used by {names or 'nobody'})"
     )
-    record = common.records.get(wait.blocker)
+    record = common.look(wait.blocker)
     if record is None:
         return words, ""
     why = record.quarantine.reason if record.quarantine is not None else record.why
-    return f"{words}; {record.name} is {record.phase}: {why}", record.next_step
+    return f"{words}; {record.name} is {record.phase}: {why}", record.next_step.replace(
+        "{node}", record.name
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from kedge.core.action import Action, State
@@ -19,10 +20,15 @@ class Running:
     step_id: str
     serial: int
     since: float
-    deadline: float
     start: State
     place: int
-    look_after: float
+
+    @property
+    def deadline(self) -> float:
+        """Until when its effect must be seen."""
+        mutation = self.action.mutation
+        timeout_s = mutation.timeout_s if mutation is not None else 0
+        return self.since + timeout_s if timeout_s > 0 else math.inf
 
     @property
     def awaited(self) -> bool:
@@ -92,6 +98,9 @@ class Record:
     ``seen`` is what was last seen, with resets applied; ``state`` is the view that counts: what hangs
     on an unknown variable is unknown too. ``lost`` are values that were known before they became
     unknown.
+
+    A field added here must be one that folds (`cell.Cell`), or one that keeps its node from folding
+    (`cell.folds`).
     """
 
     name: str
@@ -115,10 +124,8 @@ class Record:
     surprises: float = 0.0
     refilled_at: float = 0.0
     pardoned: bool = False
-    serial: int = 0
     lost: dict[int, int] | None = None
-    configured_at: float = 0.0
-    fingerprint: str = ""
+    configured_at: float = -math.inf
     span: Span | None = None
 
     @property

@@ -15,6 +15,7 @@ from kedge.core.engine.common import Common
 from kedge.core.engine.record import Episode, Record
 from kedge.core.engine.service import may_break
 from kedge.core.engine.steps import holder, node_of
+from kedge.core.engine.timers import Timer
 
 DRAWN_KEPT = 100_000
 
@@ -55,7 +56,8 @@ def _breaker_lets(common: Common, record: Record, episode: Episode, step: Action
     until, failed, members = opened
     waiting = common.stalled.setdefault(record.group, set())
     if not waiting:
-        common.timers.set(max(until, common.now + 1), record.group, "group")
+        delay_s = max(until - common.now, 1.0)
+        common.timers.set(common.now, delay_s, Timer("group", group=record.group))
         cause = f"{failed} of {members} nodes failed at once"
         common.note(record, "breaker", record.group, after="open", cause=cause)
     waiting.add(record.name)
@@ -63,7 +65,7 @@ def _breaker_lets(common: Common, record: Record, episode: Episode, step: Action
         f"with {step.name}: {failed} of {members} nodes of group "
         f"{record.group or '(none)'} failed at once, so the breaker is open"
     )
-    episode.waits_next = f"look at what they share; then: kedge node retry {record.name}"
+    episode.waits_next = "look at what they share; then: kedge node retry {node}"
     return False
 
 

@@ -19,6 +19,7 @@ class Settings:
     - within ``grace_s`` of being configured anew, what changes is no surprise.
     - the breaker opens for a group when at least ``breaker_least`` of its nodes, and at least the share
       ``breaker_share``, failed within ``breaker_window_s``.
+    - ``together``: nodes in one situation take a step in one go; the tests hold it against without.
     """
 
     attempts: int = 3
@@ -33,3 +34,4 @@ class Settings:
     breaker_share: float = 0.3
     breaker_least: int = 5
     breaker_window_s: float = 600.0
+    together: bool = True

@@ -6,8 +6,6 @@ agent still carries out from before a restart cannot be taken for a new one.
 
 from __future__ import annotations
 
-import math
-
 from kedge.core.action import Action
 from kedge.core.engine.common import Common
 from kedge.core.engine.record import Episode, Record, Running
@@ -30,25 +28,14 @@ def start_step(common: Common, record: Record, action: Action, place: int, cause
     assert mutation is not None and episode is not None
     episode.starts[action.number] = episode.starts.get(action.number, 0) + 1
     serial = common.next_serial()
-    deadline = common.now + mutation.timeout_s if mutation.timeout_s > 0 else math.inf
-    step_id = f"{common.restart}-{serial}"
-    episode.running.append(
-        Running(
-            action,
-            step_id,
-            serial,
-            common.now,
-            deadline,
-            record.state,
-            place,
-            common.settings.look_s,
-        )
-    )
-    if deadline != math.inf:
-        common.timers.set(deadline, record.name, "step", serial)
+    step_id = f"{common.nodes.prefix}{serial}"
+    running = Running(action, step_id, serial, common.now, record.state, place)
+    episode.running.append(running)
+    if mutation.timeout_s > 0:
+        common.after(mutation.timeout_s, record, "step", action.number, serial=serial)
     if action.number in common.looked_at:
-        common.timers.set(common.now + common.settings.look_s, record.name, "look", serial)
-    common.effects.append(StartStep(record.name, action.name, step_id, deadline))
+        common.after(common.settings.look_s, record, "look", action.number, serial=serial)
+    common.effects.append(StartStep(record.name, action.name, step_id, running.deadline))
     common.note(record, "step", action.name, after="started", cause=cause)
 
 

@@ -6,6 +6,10 @@ breaker lets the node through once.
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
+
 from kedge.core.engine import keeping
 from kedge.core.engine.asking import begin_polls
 from kedge.core.engine.common import Common
@@ -14,41 +18,68 @@ from kedge.core.engine.record import Record
 from kedge.core.engine.requests import drop_requests
 from kedge.core.engine.service import gone, reconfigured
 from kedge.core.engine.steps import end_step, withdraw
-from kedge.core.events import NodeConfigured, RequestDone, Requested
+from kedge.core.engine.together import take
+from kedge.core.events import ConfiguredMany, RequestDone, Requested
 from kedge.core.planner.task import Goals
 
 
-def configure(common: Common, event: NodeConfigured, kept: dict[str, keeping.Saved]) -> None:
-    """A node is configured, for the first time or anew. ``kept`` is from before a restart."""
-    compiled = common.compiled
-    record = common.records.get(event.node)
-    new = record is None
-    if record is None:
-        record = Record(event.node, compiled.nothing_known, compiled.nothing_known)
-        record.serial = common.next_serial()
-        record.refilled_at = common.now
-        record.surprises = float(common.settings.surprises)
-        common.records[event.node] = record
-        common.breaker.join(event.group)
-        begin_polls(common, record)
-    elif record.group != event.group:
+def configure(common: Common, event: ConfiguredMany, kept: dict[str, keeping.Saved]) -> None:
+    """Nodes are configured, for the first time or anew. ``kept`` is from before a restart."""
+    goals = common.compiled.assignment(common.graph.meaningful(event.goals))
+    alike: dict[tuple[bool, bool], list[int]] = {}
+    for node, fingerprint in zip(event.nodes, event.fingerprints, strict=True):
+        row = common.nodes.rows.get(node)
+        new = row is None
+        if row is None:
+            row = _add(common, node, event.group)
+        told = not fingerprint or fingerprint != common.nodes.fingerprints[row]
+        common.nodes.fingerprints[row] = fingerprint
+        saved = kept.pop(node, None)
+        if new and saved is not None:
+            record = common.nodes.open(row, common.now)
+            _configured(common, event, goals, new, told, record, saved)
+        else:
+            alike.setdefault((new, told), []).append(row)
+    same = (goals, event.hold, event.group, event.hardware_class, event.limits, event.spans)
+    for (new, told), rows in alike.items():
+        act = partial(_configured, common, event, goals, new, told)
+        take(common, np.array(rows, np.int32), ("configured", same, new, told), act)
+
+
+def _add(common: Common, node: str, group: str) -> int:
+    """A node of which nothing is known."""
+    nothing = common.compiled.nothing_known
+    record = Record(
+        node, nothing, nothing, group=group, refilled_at=common.now,
+        surprises=float(common.settings.surprises),
+    )  # fmt: skip
+    row = common.nodes.add(record)
+    common.nodes.fold_row(row, common.now)
+    common.breaker.join(group)
+    begin_polls(common, int(common.nodes.columns.bucket[row]))
+    return row
+
+
+def _configured(
+    common: Common,
+    event: ConfiguredMany,
+    goals: Goals,
+    new: bool,
+    told: bool,
+    record: Record,
+    saved: keeping.Saved | None = None,
+) -> None:
+    changed = told or goals != record.goals or event.hold != record.hold
+    _note_goals(common, record, goals)
+    if record.group != event.group:
         common.breaker.leave(record.group, record.name)
         common.breaker.join(event.group)
-    goals = compiled.assignment(common.graph.meaningful(event.goals))
-    changed = (
-        goals != record.goals
-        or event.hold != record.hold
-        or not event.fingerprint
-        or event.fingerprint != record.fingerprint
-    )
-    _note_goals(common, record, goals)
     record.goals, record.group, record.hold = goals, event.group, event.hold
-    record.hardware_class, record.fingerprint = event.hardware_class, event.fingerprint
+    record.hardware_class = event.hardware_class
     if (event.limits, event.spans) != (record.limits, record.spans):
         record.limits, record.spans = event.limits, event.spans
         withdraw(common, record)
-    saved = kept.pop(event.node, None)
-    if new and saved is not None:
+    if saved is not None:
         keeping.revive(common, record, saved)
     elif changed and not new:
         record.configured_at = common.now
@@ -82,7 +113,7 @@ def forgive(common: Common, record: Record) -> None:
 
 
 def request(common: Common, event: Requested) -> None:
-    record = common.records.get(event.node)
+    record = common.nodes.get(event.node, common.now)
     reason = ""
     if record is None:
         reason = "no such node"
@@ -112,4 +143,4 @@ def remove(common: Common, record: Record) -> None:
     end_episode(common, record)
     gone(common, record)
     common.breaker.leave(record.group, record.name)
-    del common.records[record.name]
+    common.nodes.remove(record.name)

@@ -1,0 +1,136 @@
+"""Taking events in: those about many nodes together, all others one by one.
+
+Observations that come one after another are put together by what was seen, unless a node is among them
+twice: then what came first is taken in first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from kedge.core.engine import keeping
+from kedge.core.engine.asking import deafen, heard
+from kedge.core.engine.columns import Rows
+from kedge.core.engine.common import Common
+from kedge.core.engine.failing import fail_step
+from kedge.core.engine.knowing import learn
+from kedge.core.engine.record import Record
+from kedge.core.engine.steps import node_of
+from kedge.core.engine.telling import configure, forgive, remove, request
+from kedge.core.engine.together import take
+from kedge.core.events import (
+    BudgetSet,
+    ConfiguredMany,
+    DiscoveryFailed,
+    Event,
+    NodeConfigured,
+    NodeRemoved,
+    Observed,
+    ObservedMany,
+    Requested,
+    Retried,
+    StepFailed,
+)
+
+Alike = tuple[tuple[tuple[str, str], ...], str, bool]
+"""What was seen, by whom, whether anew."""
+
+
+def take_in(common: Common, events: Iterable[Event], kept: dict[str, keeping.Saved]) -> None:
+    """Change what is known by ``events``, and look at the nodes that they concern."""
+    seen = _Seen(common)
+    for event in events:
+        if isinstance(event, Observed):
+            seen.add((event.node,), event.values, event.by, event.fresh)
+        elif isinstance(event, ObservedMany):
+            seen.add(event.nodes, event.values, event.by, event.fresh)
+        else:
+            seen.flush()
+            _told(common, event, kept)
+    seen.flush()
+
+
+class _Seen:
+    """Observations put together."""
+
+    def __init__(self, common: Common) -> None:
+        self._common = common
+        self._alike: dict[Alike, list[int]] = {}
+        self._rows: set[int] = set()
+
+    def add(self, nodes: Sequence[str], values: Mapping[str, str], by: str, fresh: bool) -> None:
+        known = self._common.nodes.rows
+        rows = [row for node in nodes if (row := known.get(node)) is not None]
+        before = len(self._rows)
+        self._rows.update(rows)
+        if len(self._rows) != before + len(rows):
+            self.flush()
+            self._rows.update(rows)
+            if len(self._rows) != len(rows):  # twice among themselves, seen alike
+                rows = list(dict.fromkeys(rows))
+        alike = (tuple(values.items()), by, fresh)
+        self._alike.setdefault(alike, []).extend(rows)
+
+    def flush(self) -> None:
+        groups, self._alike = self._alike, {}
+        self._rows.clear()
+        for (values, by, fresh), rows in groups.items():
+            _observed(self._common, np.array(rows, np.int32), values, by, fresh)
+
+
+def _observed(
+    common: Common, rows: Rows, values: tuple[tuple[str, str], ...], by: str, fresh: bool
+) -> None:
+    seen = common.reading(values)
+    variables = [variable for variable, _ in seen]
+
+    def act(record: Record) -> None:
+        learn(common, record, seen, by, fresh=fresh)
+        if record.asking or record.deaf:
+            heard(common, record, variables, fresh=fresh)
+
+    if seen and len(rows):
+        take(common, rows, ("observed", seen, by, fresh), act)
+
+
+def _told(common: Common, event: Event, kept: dict[str, keeping.Saved]) -> None:
+    if isinstance(event, ConfiguredMany):
+        configure(common, event, kept)
+    elif isinstance(event, NodeConfigured):
+        one = ConfiguredMany(
+            (event.node,), event.goals, (event.fingerprint,), event.hold, event.group,
+            event.hardware_class, event.limits, event.spans,
+        )  # fmt: skip
+        configure(common, one, kept)
+    elif isinstance(event, BudgetSet):
+        budgets = common.spans if event.span else common.budgets
+        for waiter in budgets.limit((event.budget, event.pool), event.limit):
+            common.wake(node_of(waiter))
+    elif isinstance(event, Requested):
+        request(common, event)
+    elif isinstance(event, StepFailed | DiscoveryFailed | Retried | NodeRemoved):
+        record = common.nodes.get(event.node, common.now)
+        if record is not None:
+            _told_of(common, record, event)
+
+
+def _told_of(
+    common: Common, record: Record, event: StepFailed | DiscoveryFailed | Retried | NodeRemoved
+) -> None:
+    if isinstance(event, StepFailed):
+        for running in list(record.running):
+            if running.step_id == event.step_id:
+                words = (event.reason, event.next_step, event.permanent)
+                fail_step(common, record, running, "failed", *words)
+    elif isinstance(event, DiscoveryFailed):
+        asked = common.compiled.ask_named.get(event.discovery)
+        if asked is not None:
+            deafen(common, record, asked.number, event.reason, event.next_step)
+    elif isinstance(event, Retried):
+        common.note(record, "request", "retry", cause=event.by)
+        forgive(common, record)
+        common.wake(record.name)
+    else:
+        remove(common, record)
