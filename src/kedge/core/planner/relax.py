@@ -44,8 +44,11 @@ def droppable(star: Star, sizes: Sequence[int]) -> Dropped:
 
 def relaxed(task: Task, dropped: Dropped) -> Task:
     """The task without the requirements in ``dropped``."""
+    touched = {number for number, _ in dropped}
     actions = tuple(
         replace(a, reads=tuple(r for r in a.reads if (a.number, r[0]) not in dropped))
+        if a.number in touched
+        else a
         for a in task.actions
     )
     return replace(task, actions=actions)

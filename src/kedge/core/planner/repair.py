@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from kedge.core.action import Action
 from kedge.core.compiled import Compiled
-from kedge.core.planner.search import INFINITE, Search
+from kedge.core.planner.leaves import INFINITE
+from kedge.core.planner.search import Search
 from kedge.core.planner.star import CentreAction
 from kedge.core.planner.task import GIVE_UP
 

@@ -1,9 +1,10 @@
-"""The search: uniform cost over centre actions, with one price vector per leaf.
+"""The search: best first over centre actions, with one price vector per leaf.
 
 A search node is a centre state with, for each leaf, the least price of bringing it into each of its
 states by leaf actions that the centre path so far enabled. Prices are normalised (their minimum is
-moved into the node's own price), so the node's price is a lower bound of every plan through it, it
-never falls along a path, and the first bound at or above the best total found proves that optimal.
+moved into the node's own price), so the node's price plus what `bounds` says is still to be paid is a
+lower bound of every plan through it. It never falls along a path, and the first bound at or above the
+best total found proves that optimal.
 
 A node is pruned when another at the same centre state is at least as good for every completion:
 ``g1 + sum over leaves of max(prices1 - prices2) <= g2``. This is sound because maps and shortest
@@ -19,15 +20,12 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kedge.core.planner.bounds import Bounds
+from kedge.core.planner.leaves import INFINITE, REGIONS_KEPT, Prices, Region, kinds_of
 from kedge.core.planner.star import CentreAction, Star
 from kedge.core.planner.task import GIVE_UP
 
-INFINITE = 1 << 62
 EXPANSIONS = 20_000
-
-Prices = tuple[int, ...]
-Into = tuple[tuple[tuple[int, int, int], ...], ...]
-"""For each leaf state, the enabled edges that lead into it: (action, from, cost)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +52,24 @@ class Search:
 
     def __init__(self, star: Star) -> None:
         self.star = star
-        self._edges: dict[tuple[int, tuple[int, ...]], tuple[Into, Into]] = {}
+        self._kinds = kinds_of(star)
+        self._bounds = Bounds(star)
+        self._regions: dict[tuple[int, ...], tuple[Region, ...]] = {}
 
     def find(self, state: Sequence[int], expansions: int = EXPANSIONS) -> Found:
         """The cheapest plan from ``state`` (indexed by variable number)."""
         centre_worth, leaf_worth = self._worth(state)
+        least = self._bounds.least(centre_worth, leaf_worth)
         nodes: list[_Node] = [self._start(state)]
-        heap = [(nodes[0].price, 0)]
+        heap = [(_bound(nodes[0], *least), 0, 0)]
         expanded: dict[tuple[int, ...], list[tuple[int, tuple[Prices, ...]]]] = {}
         best, best_at, proven = INFINITE, 0, True
         while heap:
-            price, at = heapq.heappop(heap)
-            if price >= best:
+            bound, _, at = heapq.heappop(heap)
+            if bound >= best:
                 break
             node = nodes[at]
+            price = node.price
             peers = expanded.setdefault(node.centre, [])
             if any(_dominates(peer, (price, node.prices)) for peer in peers):
                 continue
@@ -81,9 +83,9 @@ class Search:
                 best, best_at = total, at
             for action in self.star.actions:
                 after = self._apply(node, at, action)
-                if after is not None and after.price < best:
+                if after is not None and (bound := _bound(after, *least)) < best:
                     nodes.append(after)
-                    heapq.heappush(heap, (after.price, len(nodes) - 1))
+                    heapq.heappush(heap, (bound, -after.price, len(nodes) - 1))
         return Found(self._trace(nodes, best_at, leaf_worth), best, proven)
 
     # --- moving --------------------------------------------------------------------------------
@@ -95,7 +97,7 @@ class Search:
             here = leaf.number[tuple(state[v] for v in leaf.variables)]
             entry.append(tuple(0 if i == here else INFINITE for i in range(len(leaf.states))))
         centre = tuple(state[v] for v in star.centre)
-        prices = tuple(self.saturate(i, e, centre) for i, e in enumerate(entry))
+        prices = tuple(map(Region.saturate, self._enabled(centre), entry))
         return _Node(0, centre, tuple(entry), prices, -1, None)
 
     def _apply(self, node: _Node, at: int, action: CentreAction) -> _Node | None:
@@ -122,41 +124,21 @@ class Search:
         centre = tuple(moved)
         if centre == node.centre and not action.leaves:
             return None
-        prices = tuple(self.saturate(i, e, centre) for i, e in enumerate(entry))
+        prices = tuple(map(Region.saturate, self._enabled(centre), entry))
         return _Node(price, centre, tuple(entry), prices, at, action)
 
-    def _enabled(self, leaf: int, centre: tuple[int, ...]) -> tuple[Into, Into]:
-        """The leaf's edges that ``centre`` enables: by source, and by target."""
-        key = (leaf, centre)
-        known = self._edges.get(key)
+    def _enabled(self, centre: tuple[int, ...]) -> tuple[Region, ...]:
+        """For each leaf what ``centre`` enables."""
+        known = self._regions.get(centre)
         if known is None:
-            count = len(self.star.leaves[leaf].states)
-            out: list[list[tuple[int, int, int]]] = [[] for _ in range(count)]
-            into: list[list[tuple[int, int, int]]] = [[] for _ in range(count)]
-            for edge in self.star.leaves[leaf].edges:
-                if all(centre[position] in ok for position, ok in edge.centre):
-                    for source, target in edge.moves:
-                        out[source].append((edge.action, target, edge.cost))
-                        into[target].append((edge.action, source, edge.cost))
-            known = (tuple(map(tuple, out)), tuple(map(tuple, into)))
-            self._edges[key] = known
+            if len(self._regions) >= REGIONS_KEPT:
+                self._regions.clear()
+            known = self._regions[centre] = tuple([kind.region(centre) for kind in self._kinds])
         return known
 
     def saturate(self, leaf: int, entry: Prices, centre: tuple[int, ...]) -> Prices:
-        """Dijkstra over the leaf's enabled edges, from every state at its price."""
-        out = self._enabled(leaf, centre)[0]
-        prices = list(entry)
-        heap = [(p, s) for s, p in enumerate(entry) if p != INFINITE and out[s]]
-        heapq.heapify(heap)
-        while heap:
-            price, source = heapq.heappop(heap)
-            if price > prices[source]:
-                continue
-            for _, target, cost in out[source]:
-                if price + cost < prices[target]:
-                    prices[target] = price + cost
-                    heapq.heappush(heap, (price + cost, target))
-        return tuple(prices)
+        """What it costs to bring the leaf into each state, from ``entry``, where ``centre`` holds."""
+        return self._enabled(centre)[leaf].saturate(entry)
 
     # --- ending --------------------------------------------------------------------------------
 
@@ -217,13 +199,27 @@ class Search:
         actions: list[int],
     ) -> int:
         """Append the leaf actions that led to ``end`` in a stage, last first; where it began."""
-        into = self._enabled(leaf, centre)[1]
+        into = self._enabled(centre)[leaf].into
         while prices[end] != entry[end]:
-            action, end, _ = min(
+            place, end, _ = min(
                 edge for edge in into[end] if prices[edge[1]] + edge[2] == prices[end]
             )
-            actions.append(action)
+            actions.append(self.star.leaves[leaf].edges[place].action)
         return end
+
+
+def _bound(
+    node: _Node,
+    centre_least: Sequence[tuple[int, Prices]],
+    leaf_least: Sequence[tuple[int, Prices]],
+) -> int:
+    """The least price of all plans through the node."""
+    bound = node.price
+    for position, least in centre_least:
+        bound += least[node.centre[position]]
+    for leaf, least in leaf_least:
+        bound += min(map(int.__add__, node.prices[leaf], least))
+    return bound
 
 
 def _total(
