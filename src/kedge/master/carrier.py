@@ -68,19 +68,20 @@ class StepCarrier:
                 )
                 return
         if mutation.where != "node":
-            await self._confirm(effect.node, mutation)
+            await self._confirm(effect, mutation)
 
-    async def _confirm(self, node: str, mutation: Mutation) -> None:
-        """Ask for what the step changes until the engine ends the step."""
+    async def _confirm(self, effect: StartStep, mutation: Mutation) -> None:
+        """Ask for what the step changes until the engine ends the step (its own handler may have seen
+        the effect, so that it is over already)."""
         asked = {
             found.name: found
             for variable in mutation.effects
             if (found := self._discoverer.get(variable)) is not None
         }
         pause_s = CONFIRM_FIRST_S
-        while asked:
+        while asked and (effect.node, effect.step_id) in self._steps:
             for discovery in asked.values():
-                self._ask(node, discovery)
+                self._ask(effect.node, discovery)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, CONFIRM_MOST_S)
 

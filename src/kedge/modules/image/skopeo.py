@@ -88,7 +88,7 @@ class Skopeo:
         finally:
             await _end(process)
         if process.returncode != 0:
-            raise _explain(err.decode(errors="replace"), source, self._access)
+            raise explain(err.decode(errors="replace"), source, self._access)
         return out
 
 
@@ -209,7 +209,7 @@ _CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-def _explain(output: str, source: str, access: RegistryAccess) -> KedgeError:
+def explain(output: str, source: str, access: RegistryAccess) -> KedgeError:
     lowered = output.lower()
     code = next(
         (code for code, marks in _CAUSES if any(mark.lower() in lowered for mark in marks)),

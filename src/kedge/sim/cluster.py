@@ -1,0 +1,258 @@
+"""A whole simulated cluster: machines and BMCs for the nodes of a site, a registry, and a head.
+
+It holds everything that a fault can touch, by name, and everything that is looked at in the end.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from kedge.core.graph import Graph
+from kedge.core.kinds import Value
+from kedge.core.module import Module
+from kedge.core.node import Configuration
+from kedge.lib.errors import KedgeError
+from kedge.modules.boot.layer0.record import ARCHITECTURES, Blob, Layer0, digest_of, save_record
+from kedge.modules.image import importer
+from kedge.modules.image.blobs import write_blob
+from kedge.modules.image.relation import reference_of
+from kedge.modules.power import reach
+from kedge.sim import machine as machines
+from kedge.sim.bmc import Bmcs, SimulatedBmc
+from kedge.sim.clock import MachineClock
+from kedge.sim.head import Outside, Program
+from kedge.sim.loop import Loop
+from kedge.sim.machine import SimulatedMachine
+from kedge.sim.network import Network
+from kedge.sim.registry import MEGABYTE, Registry, finisher_of, skopeo_of
+from kedge.sim.watch import Watch
+from kedge.sim.web import Web
+from kedge.sim.world import World
+from kedge.site.loading import load
+from kedge.site.model import Site
+from kedge.stores.sqlite import SqliteStore
+
+HEAD = "head"
+PASSWORD = "right"
+LAYER0_BYTES = 45 * MEGABYTE
+DRIFT = 100e-6
+"""How wrong the clocks of machines are from the start, as a share."""
+
+
+class Cluster:
+    """Everything in the world, by name."""
+
+    def __init__(
+        self,
+        world: World,
+        files: Mapping[str, str],
+        modules: tuple[Module, ...],
+        state_dir: Path,
+        *,
+        heartbeat_s: float,
+        network: str = "provision",
+    ) -> None:
+        self.world = world
+        self.files = dict(files)
+        self.graph = Graph.of(modules)
+        self.site = load(self.files, self.graph.variables)
+        self.boot_network = network
+        self.network = Network(world)
+        self.web = Web(self.network)
+        self.registry = Registry(world, self.network)
+        self.bmcs = Bmcs(self.network)
+        self.watch = Watch(world)
+        self.physics = Loop(world, "physics", MachineClock(world.time), self.watch.physics_failed)
+        self._outside = Outside(
+            world, self.network, self.web, self.watch, modules, self.registry.sizes
+        )
+        self._around = machines.Outside(
+            world, self.network, self.web, self.physics, self._boot_urls
+        )
+        self.heads: dict[str, Program] = {}
+        self.machines: dict[str, SimulatedMachine] = {}
+        self.of_mac: dict[str, str] = {}
+        self.network.place("registry", "registry")
+        self._add_head(state_dir, heartbeat_s)
+        for node in self.site.nodes.values():
+            self._add_node(node)
+
+    def close(self) -> None:
+        """Everything ends."""
+        for head in self.heads.values():
+            head.kill()
+        for made in self.machines.values():
+            made.power_off()
+        self.physics.kill()
+
+    @property
+    def head(self) -> Program:
+        """The head, where there is only one."""
+        return self.heads[HEAD]
+
+    def _boot_urls(self) -> list[str]:
+        return [f"http://{head.address}:8080" for head in self.heads.values()]
+
+    # ---- building it
+
+    def _add_head(self, state_dir: Path, heartbeat_s: float) -> None:
+        address = head_address(self.site, self.boot_network)
+        self.network.place(address, HEAD)
+        boot: dict[str, Value] = {
+            "network": self.boot_network,
+            "address": address,
+            "interface": "sim0",
+            "dhcp": "off",
+            "tftp": False,
+            "router_advertisements": False,
+        }
+        prepare(state_dir, secrets_of(self.site), self.registry.sizes)
+        self.heads[HEAD] = Program(
+            self._outside,
+            HEAD,
+            address=address,
+            state_dir=state_dir,
+            store=SqliteStore(":memory:"),
+            settings={"boot": boot},
+            heartbeat_s=heartbeat_s,
+            rate=self._drift(HEAD),
+        )
+
+    def _add_node(self, node: Configuration) -> None:
+        address = node.addresses.get(self.boot_network, "")
+        self.network.place(address, node.name)
+        made = SimulatedMachine(
+            self._around,
+            node.name,
+            address=address,
+            mac=node.macs.get(self.boot_network, "").lower(),
+            rate=self._drift(node.name),
+        )
+        self.machines[node.name] = made
+        self.of_mac[made.mac] = node.name
+        reference = reference_of(node.values.get("image.wanted"))
+        if reference and reference not in self.registry.images:
+            self.registry.push(reference)
+        written = node.values.get("power.bmc")
+        if isinstance(written, dict):
+            key = str(written["address"]), str(written.get("system") or "")
+            end = f"{node.name}.bmc"
+            self.bmcs.all[key] = SimulatedBmc(
+                self.world, end, node.name, made, PASSWORD, self.watch.bmc_heard
+            )
+
+    def _drift(self, end: str) -> float:
+        return 1.0 + self.world.streams(f"drift {end}").uniform(-DRIFT, DRIFT)
+
+    def bmc(self, node: str) -> SimulatedBmc | None:
+        """The BMC of a node."""
+        return next((bmc for bmc in self.bmcs.all.values() if bmc.node == node), None)
+
+    def ends(self, words: str) -> frozenset[str]:
+        """Ends by the words of a scenario: ``head``, ``registry``, ``all``, a group, a node or a nodeset,
+        each also with ``.bmc``; several are joined by blanks."""
+        found: set[str] = set()
+        for word in words.split():
+            found |= self._ends_of(word)
+        return frozenset(found)
+
+    def _ends_of(self, word: str) -> set[str]:
+        name, dot, suffix = word.partition(".bmc")
+        if word == "all":
+            bmcs = {f"{node}.bmc" for node in self.machines}
+            return {*self.heads, "registry", *self.machines, *bmcs}
+        if word in self.heads or word == "registry":
+            return {word}
+        nodes = self.nodes(name)
+        return {f"{node}.bmc" for node in nodes} if dot and not suffix else set(nodes)
+
+    def nodes(self, words: str) -> list[str]:
+        """Nodes by the words of a scenario: ``all``, a group, or a nodeset. Raises `KedgeError`."""
+        from kedge.lib.nodeset import expand
+
+        if words in ("all", "nodes"):
+            return list(self.machines)
+        if words in self.site.groups:
+            return list(self.site.groups[words].nodes)
+        names = expand(words)
+        unknown = [name for name in names if name not in self.machines]
+        if unknown or not names:
+            raise KedgeError(
+                "sim.unknown", f"{words!r} names no node, group or part of this cluster",
+                next_step=f"Valid: all, {', '.join(self.heads)}, registry, "
+                f"{', '.join(self.site.groups)}, or a nodeset",
+            )  # fmt: skip
+        return names
+
+
+@contextmanager
+def devices_of(cluster: Cluster) -> Generator[None, None, None]:
+    """While this lasts, the modules' production code reaches this cluster's devices, and no others."""
+    drivers, tools = dict(reach.DRIVERS), importer.tools
+    reach.forget_drivers()
+    reach.DRIVERS.update(dict.fromkeys(drivers, cluster.bmcs.driver))
+    skopeo = skopeo_of(cluster.registry, _end)
+    importer.tools = importer.Tools(skopeo, finisher_of(cluster.registry))
+    try:
+        yield
+    finally:
+        cluster.close()
+        reach.DRIVERS.update(drivers)
+        reach.forget_drivers()
+        importer.tools = tools
+
+
+def _end() -> str:
+    import asyncio
+
+    return cast("Loop", asyncio.get_running_loop()).end
+
+
+def head_address(site: Site, network: str) -> str:
+    """The head's address: the gateway, or the first address that no node has. Raises `KedgeError`."""
+    described = site.networks.get(network)
+    if described is None:
+        raise KedgeError(
+            "sim.no_network", f"the site has no network {network!r}",
+            next_step=f"It has: {', '.join(site.networks) or 'none'}",
+        )  # fmt: skip
+    taken = {node.addresses.get(network) for node in site.nodes.values()}
+    if described.gateway and described.gateway not in taken:
+        return described.gateway
+    hosts = ipaddress.ip_network(described.cidr, strict=False).hosts()
+    return next(str(host) for host in hosts if str(host) not in taken)
+
+
+def secrets_of(site: Site) -> list[str]:
+    """The names of the secrets that the site's BMCs need."""
+    named: set[str] = set()
+    for node in site.nodes.values():
+        written = node.values.get("power.bmc")
+        if isinstance(written, dict) and written.get("credentials"):
+            named.add(str(written["credentials"]))
+    return sorted(named)
+
+
+def prepare(state_dir: Path, secrets: list[str], sizes: dict[str, int]) -> None:
+    """A head's state directory with a layer0 for each architecture and the secrets."""
+    (state_dir / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    for arch in ARCHITECTURES:
+        parts: list[Blob] = []
+        for name in ("initramfs", "squashfs"):
+            written = write_blob(state_dir, f"{name} of layer0 for {arch}".encode())
+            sizes[written.blob] = LAYER0_BYTES
+            parts.append(Blob(written.blob, written.size_bytes))
+        initramfs, squashfs = parts
+        digest = digest_of(initramfs, squashfs, {})
+        made = "2026-11-24T09:00:00+00:00"
+        save_record(state_dir, Layer0(arch, digest, initramfs, squashfs, {}, made))
+    path = state_dir / "secrets.yaml"
+    named = {name: {"username": "admin", "password": PASSWORD} for name in secrets}
+    path.touch(0o600)
+    path.write_bytes(msgspec.json.encode(named))

@@ -1,0 +1,253 @@
+"""An asyncio event loop in virtual time: one for each simulated process.
+
+Production code that awaits, sleeps, spawns tasks and opens datagram endpoints runs on it unchanged. Its
+time is its machine's clock; it does no I/O and has no threads: a call to an executor runs in one go,
+some virtual milliseconds later. Because a process is a loop, it can be stopped for a while, held up by
+a slow call, or killed between (or in the middle of) two steps.
+"""
+
+# An event loop has to run handles, which asyncio lets nobody else do.
+# pyright: reportPrivateUsage=false, reportIncompatibleMethodOverride=false
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar, cast
+
+from kedge.sim.clock import MachineClock
+from kedge.sim.world import World
+
+T = TypeVar("T")
+
+EXECUTOR_WORKERS = 256
+LAST_STEPS = 100_000
+"""How many steps the clean-up of a killed process may take."""
+
+
+class Killed(BaseException):
+    """Raised inside a process that dies at this very point of its code."""
+
+
+class Step:
+    """One of a loop's handles, at its time."""
+
+    __slots__ = ("_handle", "_loop")
+
+    def __init__(self, loop: Loop, handle: asyncio.Handle) -> None:
+        self._loop = loop
+        self._handle = handle
+
+    def run(self) -> None:
+        """Run the handle, if its process is able to."""
+        self._loop.run_handle(self._handle)
+
+    def cancelled(self) -> bool:
+        """Whether the handle was cancelled."""
+        return self._handle.cancelled()
+
+
+class Loop(asyncio.AbstractEventLoop):
+    """The event loop of one simulated process on the machine ``end``; ``told_of`` hears of exceptions
+    that nobody caught."""
+
+    def __init__(
+        self,
+        world: World,
+        end: str,
+        clock: MachineClock,
+        told_of: Callable[[str, BaseException | None], None],
+    ) -> None:
+        self.world = world
+        self.end = end
+        self.clock = clock
+        self.alive = True
+        self._told_of = told_of
+        self._stopped_until = 0.0
+        self._held_up: deque[asyncio.Handle] = deque()
+        self._last: deque[asyncio.Handle] | None = None
+        self._running = False
+        self._workers = asyncio.Semaphore(EXECUTOR_WORKERS)
+        self._late_s = 0.0
+        self.blocking_s: Callable[[], float] = lambda: 0.001
+
+    # ---- what asyncio asks of a loop
+
+    def time(self) -> float:
+        return self.clock.now() + self._late_s
+
+    def call_soon(
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        if self._last is not None:
+            self._last.append(handle)
+        elif self.alive:
+            self.world.soon(Step(self, handle))
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        if self.alive:
+            self.world.put(self.clock.true_at(when), Step(self, handle))
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It stays in the world's queue, and is passed over."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Task[T]:
+        coroutine = cast("Coroutine[Any, Any, T]", coro)
+        return asyncio.Task(coroutine, loop=self, name=name, context=context)
+
+    def run_in_executor(
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        async def job() -> T:
+            async with self._workers:
+                await asyncio.sleep(self.blocking_s())
+                answer = func(*args)
+                if not isinstance(answer, Slow):
+                    return answer
+                await asyncio.sleep(answer.taken_s)
+                if answer.error is not None:
+                    raise answer.error
+                return cast("T", answer.value)
+
+        return self.create_task(job())
+
+    async def create_datagram_endpoint(
+        self, protocol_factory: Callable[[], Any], *_: Any, sock: Any, **__: Any
+    ) -> tuple[Any, Any]:
+        protocol = protocol_factory()
+        transport = sock.transport(protocol, self)
+        self.call_soon(protocol.connection_made, transport)
+        return transport, protocol
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if self.alive:
+            self._told_of(str(context.get("message", "")), error)
+
+    default_exception_handler = call_exception_handler
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    # ---- what the world does to a process
+
+    def run_handle(self, handle: asyncio.Handle) -> None:
+        """Run a handle at its time; later, if the process is stopped; never, if it is dead."""
+        if not self.alive or handle.cancelled():
+            return
+        if self._held_up or self._stopped_until > self.world.now:
+            self._held_up.append(handle)
+            return
+        self._running = True
+        outer = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        try:
+            handle._run()
+        finally:
+            asyncio._set_running_loop(outer)
+            self._running = False
+            self._late_s = 0.0
+        if not self.alive:
+            self._take_apart()
+
+    def enter(self, call: Callable[..., object], *args: Any) -> None:
+        """Call something inside this process, as soon as it runs."""
+        self.call_soon(call, *args)
+
+    def stop_until(self, when: float) -> None:
+        """The process does not run until ``when`` (true time); what comes meanwhile waits for it."""
+        if when > self._stopped_until:
+            self._stopped_until = when
+            self.world.at(when, self._go_on)
+
+    def hold_up(self, seconds: float) -> None:
+        """The handle that runs now takes this long: its own clock sees it, and all others wait."""
+        self._late_s += seconds
+        self.stop_until(self.world.now + self._late_s)
+
+    def _go_on(self) -> None:
+        if self._stopped_until > self.world.now or not self.alive:
+            return
+        waiting, self._held_up = self._held_up, deque()
+        for handle in waiting:
+            self.world.soon(Step(self, handle))
+
+    def kill(self) -> None:
+        """The process is no more: from here on nothing that its code does has any effect."""
+        if self.alive:
+            self.alive = False
+            self._held_up.clear()
+            if not self._running:
+                self._take_apart()
+
+    def _take_apart(self) -> None:
+        """Let the dead process's code clean up, cut off from everything that it could change."""
+        self._last = deque()
+        outer = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        try:
+            tasks = asyncio.all_tasks(self)
+            for task in tasks:
+                task.cancel()
+            for _ in range(LAST_STEPS):
+                if not self._last:
+                    break
+                handle = self._last.popleft()
+                if not handle.cancelled():
+                    handle._run()
+            for task in tasks:
+                task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
+        finally:
+            asyncio._set_running_loop(outer)
+
+
+class Slow:
+    """What a simulated blocking call returns to say how long its answer takes, and what it is."""
+
+    __slots__ = ("error", "taken_s", "value")
+
+    def __init__(self, taken_s: float, value: Any = None, error: Exception | None = None) -> None:
+        self.taken_s = taken_s
+        self.value = value
+        self.error = error

@@ -1,0 +1,297 @@
+"""A simulated machine: power, firmware, network boot, layer0 with the production agent, and an image.
+
+It knows nothing of Kedge but what the boot server's script tells it. Like a real one it may hang, panic,
+sit in its firmware for ever, or lose its power; whatever it remembers is then gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from kedge.agent.boot_arguments import parse_command_line
+from kedge.agent.duties.init_state import InitState
+from kedge.agent.place import LAYER0, RUNNING, Place
+from kedge.lib.errors import KedgeError
+from kedge.lib.host_files import HostFile
+from kedge.sim import ipxe
+from kedge.sim.body import AgentRun, Job, Memory
+from kedge.sim.clock import MachineClock
+from kedge.sim.loop import Loop
+from kedge.sim.network import Network
+from kedge.sim.sockets import PlainSocket
+from kedge.sim.web import Answer, Web
+from kedge.sim.work import activate, fetch_until
+from kedge.sim.world import World
+
+AGENT_PORT = 40_000
+
+
+class Times(NamedTuple):
+    """How long the parts of a boot take, from and to, in seconds."""
+
+    firmware: tuple[float, float] = (8.0, 40.0)
+    kernel: tuple[float, float] = (2.0, 6.0)
+    init: tuple[float, float] = (4.0, 15.0)
+    going_down: tuple[float, float] = (2.0, 12.0)
+
+
+@dataclass
+class Ills:
+    """What is wrong with a machine now."""
+
+    sits_in_firmware: bool = False
+    init_never_up: bool = False
+    root_full: bool = False
+    no_room: bool = False
+    corrupts: bool = False
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What all machines share: the world, its networks, and who answers to a boot request."""
+
+    world: World
+    network: Network
+    web: Web
+    physics: Loop
+    boot_urls: Callable[[], list[str]]
+    times: Times = field(default_factory=Times)
+
+
+class SimulatedMachine:
+    """One machine, named like its node."""
+
+    def __init__(
+        self, outside: Outside, name: str, *, address: str, mac: str, rate: float = 1.0
+    ) -> None:
+        self.outside = outside
+        self.world = outside.world
+        self.name = name
+        self.address = address
+        self.mac = mac
+        self.rate = rate
+        self.clock = MachineClock(outside.world.time, rate=rate)
+        self.ills = Ills()
+        self.stage = "off"
+        self.frozen = False
+        self.has_power = False
+        self.network_first = True
+        self.starts = 0
+        self.image = ""
+        self.files: tuple[HostFile, ...] = ()
+        self.memory = Memory()
+        self.agent: AgentRun | None = None
+        self.jobs: Mapping[str, Job] = {
+            "image.activate": lambda a, r, t: activate(self, a, r, t),
+            "power.shutdown": self._shut_down,
+        }
+        self._network_once = False
+        self._init_up = False
+        self._ports = 0
+        self._arguments = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def chance(self) -> random.Random:
+        """This machine's own chance."""
+        return self.world.streams(f"machine {self.name}")
+
+    def random_bytes(self, count: int) -> bytes:
+        """What its kernel gives."""
+        return self.world.streams(f"entropy {self.name}").randbytes(count)
+
+    # ---- power
+
+    def power_on(self) -> None:
+        """Give it power; nothing happens if it has it."""
+        if not self.has_power:
+            self.has_power = True
+            self._start()
+
+    def power_off(self) -> None:
+        """Take its power away."""
+        self._stop()
+        self.has_power = False
+        self.stage = "off"
+
+    def press_button(self) -> None:
+        """Ask its operating system to go down, if there is one that listens."""
+        if self.has_power and self.stage == RUNNING and not self.frozen:
+            self.go_down("off")
+
+    def boot_from_network_once(self) -> None:
+        """Its next boot is from the network."""
+        self._network_once = True
+
+    def go_down(self, action: str) -> None:
+        """Its operating system ends: ``off`` or ``reboot``."""
+
+        async def ending() -> None:
+            self.stage = "going down"
+            await self._take(self.outside.times.going_down)
+            if action == "off":
+                self.world.after(0.0, self.power_off)
+            else:
+                self.world.after(0.0, self.reset)
+
+        self.begin(ending())
+
+    def reset(self) -> None:
+        """Begin anew with the firmware."""
+        if self.has_power:
+            self._stop()
+            self._start()
+
+    def hang(self) -> None:
+        """It stands still until its power is taken."""
+        if self.has_power:
+            for task in list(self._tasks):
+                task.cancel()
+            self.frozen = True
+
+    def freeze(self, *, frozen: bool) -> None:
+        """It stands still for a while (a stopped virtual machine, a storm of interrupts)."""
+        self.frozen = frozen
+        if not frozen and self.agent is not None:
+            self.agent.wake()
+
+    def kill_agent(self) -> None:
+        """Its agent dies, as by kill -9; whoever looks after it starts it again."""
+        if self.agent is not None and not self.frozen:
+            self.agent.kill()
+
+    def _start(self) -> None:
+        self.starts += 1
+        self.clock = MachineClock(self.world.time, rate=self.rate)
+        self.memory = Memory()
+        self.begin(self._live())
+
+    def _stop(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        self._tasks.clear()
+        if self.agent is not None:
+            self.agent.stop()
+            self.agent = None
+        self.frozen = self._init_up = False
+        self.image, self.files = "", ()
+
+    # ---- what runs on it
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]:
+        """Run ``work`` for as long as the machine does not stop; returns what ends it."""
+        task = self.outside.physics.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task.cancel
+
+    async def _live(self) -> None:
+        """From the firmware to the image, again and again."""
+        while True:
+            self.stage = "firmware"
+            await self._take(self.outside.times.firmware)
+            if self.ills.sits_in_firmware or not (self._network_once or self.network_first):
+                await asyncio.get_running_loop().create_future()
+            self._network_once = False
+            self.stage = "loader"
+            try:
+                kernel = await self._load()
+            except (OSError, ipxe.Failed):
+                continue  # the firmware begins its list of devices again
+            self.stage = "kernel"
+            await self._take(self.outside.times.kernel)
+            self._arguments = kernel.arguments
+            await self._run_layer0()
+            await self._run_image()
+
+    async def _load(self) -> ipxe.Kernel:
+        """DHCP and iPXE: the first boot server that answers has the word."""
+        for url in self.outside.boot_urls():
+            try:
+                answer = await self.get(f"{url}/boot/{self.mac}")
+            except OSError:
+                continue
+            if answer.status == 200:
+                return await ipxe.boot(answer.text, self.get)
+        raise OSError("no boot server answers")
+
+    async def get(self, url: str) -> Answer:
+        """Fetch over HTTP, whole; raises `OSError`."""
+        return await self.outside.web.download(self.name, self.address, url)
+
+    async def _run_layer0(self) -> None:
+        layer0 = self._arguments.partition("kedge.layer0=")[2].partition(" ")[0]
+        await fetch_until(self, f"{self.url()}/blobs/{layer0}", give_up_s=0)
+        self.stage = LAYER0
+        while not self.memory.load_object("state.json").get("image"):
+            await self._run_agent(LAYER0)
+            if not self.memory.load_object("state.json").get("image"):
+                await asyncio.sleep(5.0)
+
+    async def _run_image(self) -> None:
+        self.stage = "init"
+        self.begin(self._bring_up_init())
+        while True:
+            await self._run_agent(RUNNING)
+            await asyncio.sleep(2.0)
+
+    async def _bring_up_init(self) -> None:
+        await self._take(self.outside.times.init)
+        if not self.ills.init_never_up:
+            self._init_up = True
+            self.stage = RUNNING
+            self.image = str(self.memory.load_object("state.json")["image"])
+
+    async def _run_agent(self, stage: str) -> None:
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def end(code: int) -> None:
+            if not ended.done():
+                ended.set_result(code)
+
+        self.agent = AgentRun(self, stage, self._place, end)
+        await ended
+
+    def url(self) -> str:
+        """Where the head of this boot serves files."""
+        return parse_command_line(self._arguments).url
+
+    def _place(self, stage: str) -> Place:
+        return Place(stage, parse_command_line(self._arguments), self.memory)
+
+    async def _take(self, span: tuple[float, float]) -> None:
+        await asyncio.sleep(self.chance.uniform(*span))
+
+    # ---- what its agent asks of it
+
+    def open_socket(self, woken: Callable[[], None]) -> PlainSocket:
+        """A UDP socket at a new port."""
+        self._ports += 1
+        address = self.address, AGENT_PORT + self._ports % 20_000
+        return PlainSocket(self.outside.network, address, woken)
+
+    def facts(self) -> dict[str, Any]:
+        """What it is made of."""
+        return {"cpus": 64, "memory_bytes": 512 << 30, "boot_id": f"{self.name}-{self.starts}"}
+
+    def init_state(self) -> InitState:
+        """How far its init has come."""
+        return InitState("running", True) if self._init_up else InitState("starting", False)
+
+    def write_files(self, files: tuple[HostFile, ...]) -> None:
+        """Write host files; raises `KedgeError`."""
+        if self.ills.root_full:
+            raise KedgeError(
+                "files.unwritable", "a host file cannot be written", where=files[0].path,
+                why="No space left on device",
+            )  # fmt: skip
+        self.files = files
+
+    async def _shut_down(
+        self, args: dict[str, Any], record: Mapping[str, bytes], tell: object
+    ) -> dict[str, Any]:
+        return {"shut_down": str(args.get("action", "off"))}

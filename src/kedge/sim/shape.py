@@ -1,0 +1,64 @@
+"""A cluster out of a few numbers, written as the site's files that an administrator would write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COMPUTE = "registry.sim:5000/compute:1"
+HEAD_ADDRESS = "10.127.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large the cluster is. ``inrush`` is how many nodes of a rack may be switched on at once,
+    ``boots`` how many may load at once in the cluster (0: no limit)."""
+
+    nodes: int = 4
+    racks: int = 1
+    inrush: int = 0
+    boots: int = 0
+    heartbeat_s: float = 10.0
+
+
+def files_of(shape: Shape) -> dict[str, str]:
+    """The site's files: nodes ``n1`` to ``nN`` in racks of equal size, one group for each rack."""
+    per_rack = -(-shape.nodes // shape.racks)
+    groups: list[str] = []
+    for rack in range(1, shape.racks + 1):
+        first, last = (rack - 1) * per_rack + 1, min(rack * per_rack, shape.nodes)
+        if first <= last:
+            groups.append(
+                f'  rack{rack}: {{ nodes: "n[{first}-{last}]", profiles: [compute],'
+                f" vars: {{ rack: {rack} }} }}"
+            )
+    budgets: list[str] = []
+    if shape.inrush:
+        budgets.append(f"  power.inrush: {{ rack: {shape.inrush} }}")
+    if shape.boots:
+        budgets.append(f"  boot.servers: {{ cluster: {shape.boots} }}")
+    address = "{number//250%250}.{number%250+1}"
+    text = f"""\
+cluster: {{ name: sim, domain: sim.example }}
+networks:
+  provision: {{ cidr: 10.64.0.0/10, gateway: {HEAD_ADDRESS} }}
+profiles:
+  compute:
+    image.wanted: {COMPUTE}
+    power.state: on
+    power.bmc:
+      protocol: redfish
+      address: "10.{{number//62500+128}}.{address}"
+      credentials: bmc
+groups:
+{chr(10).join(groups)}
+nodes:
+  "n[1-{shape.nodes}]": {{ addresses: {{ provision: "10.{{number//62500+64}}.{address}" }} }}
+macs: macs.csv
+"""
+    if budgets:
+        text += "budgets:\n" + "\n".join(budgets) + "\n"
+    rows = ["node,network,mac"]
+    for number in range(1, shape.nodes + 1):
+        octets = number.to_bytes(3, "big")
+        rows.append(f"n{number},provision,52:54:00:{octets[0]:02x}:{octets[1]:02x}:{octets[2]:02x}")
+    return {"cluster.yaml": text, "macs.csv": "\n".join(rows) + "\n"}
