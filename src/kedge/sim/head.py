@@ -192,7 +192,8 @@ class SimulatedHost(Host):
         return WatchedEngine(self._program, graph, self.random_number(), restart)
 
     def open_store(self, state_dir: Path) -> Store:
-        return StoreDoor(self._program.store, self._program.disk, self._program)
+        door = StoreDoor(self._program.store, self._program.disk, self._program)
+        return cast("Store", door)
 
     def open_socket(self, address: str, port: int) -> Any:
         return ServerSocket(self._program.outside.network, (address, port))

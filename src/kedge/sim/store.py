@@ -5,13 +5,16 @@ The database is a real one (`kedge.stores`) and outlives the process, as a disk 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from kedge.lib.errors import KedgeError
 from kedge.sim.loop import Killed, Loop
-from kedge.stores.port import Intent, LoggedEvent, Store
+from kedge.stores.port import Store
+
+READS = frozenset({"intent", "records", "entries", "events"})
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Process(Protocol):
 
 
 class StoreDoor:
-    """A `Store` as one process has it."""
+    """A `Store` as one process has it: every method of the real one, behind the door."""
 
     def __init__(self, store: Store, disk: Disk, process: Process) -> None:
         self._store = store
@@ -40,50 +43,30 @@ class StoreDoor:
         self._process = process
         self._loop = process.loop
 
-    def _enter(self) -> None:
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        return partial(self._read if name in READS else self._write, method)
+
+    def _read(self, method: Callable[..., Any], *args: Any, **named: Any) -> Any:
         if not self._loop.alive:
             raise Killed
         if self._disk.slow_s:
             self._loop.hold_up(self._disk.slow_s)
+        return method(*args, **named)
 
-    def _write(self, write: Callable[..., Any], *args: Any) -> Any:
-        """Write, or fail as a full disk does; the process may die before or after a write."""
-        self._enter()
+    def _write(self, method: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        """Write, or fail as on a full disk, or die in the place of it."""
         disk = self._disk
-        if disk.full:
+        if disk.full and self._loop.alive:
             raise KedgeError(
                 "store.failed", "the cluster database cannot be written",
                 why="database or disk is full", next_step="Make room: df -h <state_dir>",
             )  # fmt: skip
-        if disk.kill_at:
+        if disk.kill_at and self._loop.alive:
             disk.kill_at -= 1
             if disk.kill_at == 0:
                 self._process.kill()
-                raise Killed
-        return write(*args)
-
-    def intent(self) -> Intent:
-        self._enter()
-        return self._store.intent()
-
-    def commit(self, intent: Intent, expected_revision: int) -> Intent:
-        return self._write(self._store.commit, intent, expected_revision)
-
-    def put(self, kind: str, key: str, record: Mapping[str, Any] | None) -> None:
-        self._write(self._store.put, kind, key, record)
-
-    def records(self, kind: str) -> dict[str, dict[str, Any]]:
-        self._enter()
-        return self._store.records(kind)
-
-    def append(self, events: Iterable[LoggedEvent]) -> int:
-        return self._write(self._store.append, events)
-
-    def events(
-        self, *, nodes: Iterable[str] = (), after: int = 0, limit: int = 100
-    ) -> list[LoggedEvent]:
-        self._enter()
-        return self._store.events(nodes=nodes, after=after, limit=limit)
+        return self._read(method, *args, **named)
 
     def close(self) -> None:
         """The database stays: it is the machine's."""

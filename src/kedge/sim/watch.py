@@ -7,11 +7,14 @@ that reach BMCs, and the scripts that boot servers hand out, and compares them w
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from kedge.core.events import Effect, EndStep, StartStep
-from kedge.master.budgets import limits_of, pools_of
+from kedge.core.mutation import Mutation
+from kedge.core.node import Configuration
 from kedge.sim.head import Program
 from kedge.sim.web import Answer
 from kedge.sim.world import World
@@ -131,14 +134,14 @@ class Watch:
         head = program.master.head
         if head.site is None:
             return ()
-        pools = pools_of(head.nodes[node].configuration, head.site.budgets)
-        wanted = head.graph.mutations[mutation].budgets
-        return tuple((name, pools[name]) for name in wanted if name in pools)
+        return pools_of(
+            head.graph.mutations[mutation], head.nodes[node].configuration, head.site.budgets
+        )
 
     def _count_budgets(self, program: Program, step: Step) -> None:
         if not step.pools or program.master is None or program.master.head.site is None:
             return
-        limits = limits_of(program.master.head.site)
+        budgets = program.master.head.site.budgets
         used = Counter(
             pool
             for known in self.steps.values()
@@ -146,7 +149,23 @@ class Watch:
             for pool in known.pools
         )
         for budget, pool in step.pools:
-            limit = limits[budget][pool]
+            limit = budgets[budget][pool.partition(" ")[0]]
             if limit and used[budget, pool] > limit:
                 self.violated("budgets kept", f"{used[budget, pool]} steps at once take {budget} of "
                               f"{pool}, whose limit is {limit}")  # fmt: skip
+
+
+def pools_of(
+    mutation: Mutation, node: Configuration, budgets: Mapping[str, Mapping[str, int]]
+) -> tuple[tuple[str, str], ...]:
+    """The pools that a step draws from, by what the site says; not asked of the master."""
+    found: list[tuple[str, str]] = []
+    for budget, kinds in sorted(budgets.items()):
+        named = mutation.where != "waits" and fnmatchcase(mutation.name, budget)
+        if budget not in mutation.budgets and not named:
+            continue
+        for kind in kinds:
+            own = {"cluster": "", "group": node.group}.get(kind, node.attributes.get(kind))
+            if own is not None:
+                found.append((budget, f"{kind} {own}".strip()))
+    return tuple(found)
