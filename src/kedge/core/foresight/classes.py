@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from kedge.core.engine.budgets import Pool
+from kedge.core.engine.budgets import Pool, Pools
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,31 +20,44 @@ class Move:
     name: str
     duration_s: int
     before: int = 0
-    takes: tuple[Pool, ...] = ()
+    takes: Pools = ()
     breaking: bool = False
     begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NodeClass:
-    """Nodes that are interchangeable: the same moves, through the same pools. None of either is empty."""
+    """Nodes that are interchangeable: the same moves, through the same pools. None of either is empty.
+
+    ``spans`` are the pools that a node draws from while it is out of service. One that is out of it
+    already (``counted``) uses them from the start and waits for none.
+    """
 
     nodes: tuple[str, ...]
     moves: tuple[Move, ...]
+    spans: Pools = ()
+    counted: bool = False
 
 
-Limits = Mapping[Pool, int]
-"""How many units each pool has; one that is not named, or has 0, has no limit."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many units each pool has, for ``steps`` and for ``spans``; one that is not named, or has 0, has
+    no limit. ``spent`` units of spans are used by nodes that do not move, and do not come back."""
+
+    steps: Mapping[Pool, int] = field(default_factory=dict[Pool, int])
+    spans: Mapping[Pool, int] = field(default_factory=dict[Pool, int])
+    spent: Mapping[Pool, int] = field(default_factory=dict[Pool, int])
 
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """One or more moves of the same name that begin together: ``count`` nodes of the class numbered
-    ``owner`` from place ``first`` on, from ``start_s`` to ``end_s``.
+    """A move of ``count`` nodes that begin together: those of class ``owner`` from place ``first`` on,
+    from ``start_s`` to ``end_s``.
 
     ``ready_s`` is when it could have begun but for the budgets. What it waited for last is ``cause``
-    (None: nothing): an earlier move of the same node, or, with ``through`` a pool, the holder who gave
-    back the unit.
+    (None: nothing): an earlier move of the same node, or, with ``through`` a pool (``span``: one of
+    spans), the last move of a node that gave back a unit. ``down_s`` is since when the nodes have been
+    out of service by their breaking moves (-1: they are not).
     """
 
     owner: int
@@ -55,7 +68,9 @@ class Stay:
     start_s: int
     end_s: int
     cause: Stay | None
-    through: Pool | None
+    through: Pool | None = None
+    span: bool = False
+    down_s: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,16 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Stuck:
+    """Nodes that wait for ever: all units of the pool are used by nodes that do not move."""
+
+    owner: int
+    first: int
+    count: int
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """All stays in order of their beginning, and how each node fared. Times are seconds from now."""
 
@@ -78,3 +103,4 @@ class Schedule:
     limits: Limits
     stays: tuple[Stay, ...]
     passages: tuple[Passage, ...]
+    stuck: tuple[Stuck, ...]

@@ -1,13 +1,14 @@
 """What the end waits for: the chain of moves and budgets that decides when the last node is there.
 
 Backwards from the move that ends last: each began when something else ended, an earlier move of the
-same node, or that of another node which gave back a unit of a pool. Moves that hand the units of one
-pool on to one another are one `Leg`, and so are the moves of one node that follow without waiting.
+same node, or the last move of another node that gave back a unit of a pool. Moves that hand the units
+of one pool on to one another are one `Leg`, and so are the moves of one node that follow without
+waiting. What nodes do while they have a span that is handed on belongs to the span's leg.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -19,8 +20,9 @@ from kedge.core.foresight.classes import Schedule, Stay
 class Leg:
     """A part of the chain, from ``start_s`` to ``end_s``; the next one begins where it ends.
 
-    Through a ``pool`` go all ``nodes`` that take its units in that time, ``limit`` at once; else one
-    node (or several that do the same together) goes through ``moves`` one after the other.
+    Through a ``pool`` go all ``nodes`` that take its units in that time, ``limit`` at once (``span``:
+    as nodes that are out of service). Else one node, or several that do the same together, goes through
+    ``moves`` one after the other.
     """
 
     start_s: int
@@ -29,6 +31,10 @@ class Leg:
     nodes: tuple[str, ...]
     pool: Pool | None = None
     limit: int = 0
+    span: bool = False
+
+
+_Label = tuple[Pool, bool] | None
 
 
 def critical_path(plan: Schedule, owners: Container[int]) -> list[Leg]:
@@ -40,36 +46,54 @@ def critical_path(plan: Schedule, owners: Container[int]) -> list[Leg]:
         chain.append(stay)
         stay = stay.cause
     chain.reverse()
-    links = [*(stay.through for stay in chain[1:]), None]
-    pools = [each.through or link for each, link in zip(chain, links, strict=True)]
     legs: list[Leg] = []
-    for pool, run in groupby(zip(chain, pools, strict=True), key=lambda pair: pair[1]):
+    labelled = zip(chain, _labels(plan, chain), strict=True)
+    for label, run in groupby(labelled, key=lambda pair: pair[1]):
         stays = [stay for stay, _ in run]
         begin = legs[-1].end_s if legs else stays[0].start_s
         end = stays[-1].end_s
-        if pool is None:
-            moves = tuple(dict.fromkeys(_name(plan, stay) for stay in stays))
-            legs.append(Leg(begin, end, moves, _nodes(plan, stays[-1:])))
+        if label is None:
+            legs.append(Leg(begin, end, _moves(plan, stays), _nodes(plan, stays[-1:])))
             continue
-        there = [
-            stay
-            for stay in plan.stays
-            if pool in _takes(plan, stay) and begin <= stay.start_s < end
-        ]
-        moves = tuple(dict.fromkeys(_name(plan, stay) for stay in there))
-        legs.append(Leg(begin, end, moves, _nodes(plan, there), pool, plan.limits.get(pool, 0)))
+        pool, span = label
+        there = [s for s in plan.stays if begin <= s.start_s < end and _uses(plan, s, label)]
+        limit = (plan.limits.spans if span else plan.limits.steps).get(pool, 0)
+        legs.append(Leg(begin, end, _moves(plan, there), _nodes(plan, there), pool, limit, span))
     return legs
 
 
-def _takes(plan: Schedule, stay: Stay) -> tuple[Pool, ...]:
-    return plan.classes[stay.owner].moves[stay.place].takes
+def _labels(plan: Schedule, chain: Sequence[Stay]) -> list[_Label]:
+    """For each stay the pool in whose leg it is."""
+    labels: list[_Label] = []
+    for place, stay in enumerate(chain):
+        after = chain[place + 1] if place + 1 < len(chain) else None
+        giver = stay if stay.through is not None and not stay.span else after
+        through = giver.through if giver is not None and not giver.span else None
+        labels.append((through, False) if through is not None else None)
+    for place, stay in enumerate(chain):
+        if stay.span and stay.through is not None and labels[place] != (stay.through, True):
+            label = (stay.through, True)
+            for direction in (range(place, len(chain)), range(place - 1, -1, -1)):
+                for other in direction:
+                    if not _uses(plan, chain[other], label):
+                        break
+                    labels[other] = label
+    return labels
 
 
-def _name(plan: Schedule, stay: Stay) -> str:
-    return plan.classes[stay.owner].moves[stay.place].name
+def _uses(plan: Schedule, stay: Stay, label: tuple[Pool, bool]) -> bool:
+    pool, span = label
+    each = plan.classes[stay.owner]
+    if span:
+        return pool in each.spans and (stay.down_s >= 0 or each.counted)
+    return pool in each.moves[stay.place].takes
 
 
-def _nodes(plan: Schedule, stays: list[Stay]) -> tuple[str, ...]:
+def _moves(plan: Schedule, stays: Sequence[Stay]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(plan.classes[s.owner].moves[s.place].name for s in stays))
+
+
+def _nodes(plan: Schedule, stays: Sequence[Stay]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for stay in stays:
         names = plan.classes[stay.owner].nodes[stay.first : stay.first + stay.count]

@@ -6,72 +6,27 @@ many events as there are moments at which something happens.
 
 The rules are those of the engine: a step begins as soon as those before it are done, if it needs no
 budget; otherwise it queues in all its pools and begins when it stands first in all of them and each has
-a unit. Nodes that become ready at the same moment queue in the order of their classes, then of their
-steps, then of their names; at each moment, what ends comes before what begins.
+a unit. Before its first breaking step a node takes its span, and keeps it until its last step is over.
+Nodes that become ready at the same moment queue in the order of their classes, then of their steps,
+then of their names; at each moment, what ends comes before what begins, and spans before steps.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from kedge.core.engine.budgets import Pool
-from kedge.core.foresight.classes import Limits, Move, NodeClass, Passage, Schedule, Stay
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """Nodes of one class, from ``first``, that have done the same. ``waiting`` maps a place to when it
-    was ready, ``over`` to the stay that ended it."""
-
-    owner: int
-    first: int
-    count: int
-    done: int = 0
-    begun: int = 0
-    down_s: int = -1
-    flying: dict[int, Stay] = field(default_factory=dict[int, Stay])
-    waiting: dict[int, int] = field(default_factory=dict[int, int])
-    over: dict[int, Stay] = field(default_factory=dict[int, Stay])
-
-    def front(self, count: int) -> _Batch:
-        """Split off the first ``count`` nodes."""
-        part = _Batch(
-            self.owner, self.first, count, self.done, self.begun, self.down_s,
-            dict(self.flying), dict(self.waiting), dict(self.over),
-        )  # fmt: skip
-        self.first += count
-        self.count -= count
-        return part
-
-
-_Place = tuple[int, int, int, int]
-"""Where a batch stands in a queue: when it was ready, its class, the step's place, its first node."""
-
-
-@dataclass(slots=True, eq=False)
-class _Queue:
-    """A pool: units in use, and who waits, in a heap; an entry counts only while it is still true."""
-
-    limit: int
-    used: int = 0
-    waiting: list[tuple[_Place, int, _Batch]] = field(
-        default_factory=list[tuple[_Place, int, _Batch]]
-    )
-    moved: Stay | None = None
-    moved_s: int = -1
-
-    def room(self, wanted: int) -> int:
-        return wanted if self.limit == 0 else min(wanted, self.limit - self.used)
-
-    def head(self) -> tuple[_Batch, int] | None:
-        while self.waiting:
-            (_, _, place, first), _, batch = self.waiting[0]
-            if place in batch.waiting and batch.first == first:
-                return batch, place
-            heapq.heappop(self.waiting)
-        return None
+from kedge.core.foresight.classes import (
+    Limits,
+    Move,
+    NodeClass,
+    Passage,
+    Schedule,
+    Stay,
+    Stuck,
+)
+from kedge.core.foresight.queues import SPAN, Batch, Cause, Queues
 
 
 def schedule(classes: Sequence[NodeClass], limits: Limits) -> Schedule:
@@ -85,165 +40,209 @@ class _Play:
     def __init__(self, classes: tuple[NodeClass, ...], limits: Limits) -> None:
         self._classes = classes
         self._limits = limits
-        self._queues: dict[Pool, _Queue] = {}
-        self._ends: list[tuple[int, int, int, _Batch]] = []
+        self._steps = Queues(limits.steps, None)
+        self._spans = Queues(limits.spans, limits.spent)
+        self._ends: list[tuple[int, int, int, Batch]] = []
         self._serial = 0
         self._now = 0
         self._freed: dict[Pool, None] = {}
+        self._freed_spans: dict[Pool, None] = {}
+        self._alive: dict[Batch, None] = {}
         self._stays: list[Stay] = []
         self._passages: list[Passage] = []
 
     def run(self) -> Schedule:
-        batches = [_Batch(i, 0, len(c.nodes)) for i, c in enumerate(self._classes)]
-        for batch in batches:
-            for place, move in enumerate(self._moves(batch)):
-                if move.begun:
-                    self._begin(batch, place, 0, None, None)
-        self._go_on(batches)
+        for owner, each in enumerate(self._classes):
+            spanned = each.counted or not each.spans or not any(m.breaking for m in each.moves)
+            batch = Batch(owner, 0, len(each.nodes), spanned)
+            self._alive[batch] = None
+            begun = [place for place, move in enumerate(each.moves) if move.begun]
+            if each.spans and (each.counted or any(each.moves[place].breaking for place in begun)):
+                self._spans.use(each.spans, batch.count)
+                batch.spanned = True
+            for place in begun:
+                self._steps.use(each.moves[place].takes, batch.count)
+                self._begin(batch, place, 0, None)
+        self._go_on(list(self._alive))
         while self._ends:
             self._now = self._ends[0][0]
             self._go_on(self._end_all())
-        return Schedule(self._classes, self._limits, tuple(self._stays), tuple(self._passages))
+        stuck = tuple(Stuck(b.owner, b.first, b.count, self._lacks(b)) for b in self._alive)
+        return Schedule(
+            self._classes, self._limits, tuple(self._stays), tuple(self._passages), stuck
+        )
 
-    def _moves(self, batch: _Batch) -> tuple[Move, ...]:
+    def _moves(self, batch: Batch) -> tuple[Move, ...]:
         return self._classes[batch.owner].moves
 
-    def _queue(self, pool: Pool) -> _Queue:
-        queue = self._queues.get(pool)
-        if queue is None:
-            queue = self._queues[pool] = _Queue(self._limits.get(pool, 0))
-        return queue
+    def _lacks(self, batch: Batch) -> Pool:
+        """The pool that a batch waits for for ever: one that is full, or that somebody ahead lacks."""
+        heads, seen = [batch], {batch}
+        for each in heads:
+            pools = self._classes[each.owner].spans
+            lacking = self._spans.full(pools)
+            if lacking is not None:
+                return lacking
+            for pool in pools:
+                head = self._spans.head(pool)
+                if head is not None and head[0] not in seen:
+                    seen.add(head[0])
+                    heads.append(head[0])
+        raise AssertionError("nobody waits for a pool with room")
 
     # --- ends ----------------------------------------------------------------------------------
 
-    def _end_all(self) -> list[_Batch]:
+    def _end_all(self) -> list[Batch]:
         """End what ends now; the batches that it concerns."""
-        ended: dict[_Batch, None] = {}
+        ended: dict[Batch, None] = {}
         while self._ends and self._ends[0][0] == self._now:
             _, _, place, batch = heapq.heappop(self._ends)
             stay = batch.over[place] = batch.flying.pop(place)
             batch.done |= 1 << place
             ended[batch] = None
-            for pool in self._moves(batch)[place].takes:
-                queue = self._queues[pool]
-                if queue.used >= queue.limit > 0:
-                    queue.moved, queue.moved_s = stay, self._now
-                queue.used -= batch.count
-                self._freed[pool] = None
-        return list(ended)
+            takes = self._moves(batch)[place].takes
+            self._steps.leave(takes, batch.count, stay, self._now)
+            self._freed.update(dict.fromkeys(takes))
+        return [batch for batch in ended if not self._is_over(batch)]
+
+    def _is_over(self, batch: Batch) -> bool:
+        """Whether it has made its last move; then it gives its span back."""
+        each = self._classes[batch.owner]
+        if batch.done != (1 << len(each.moves)) - 1:
+            return False
+        last = max(batch.over.values(), key=lambda stay: stay.end_s)
+        self._passages.append(
+            Passage(batch.owner, batch.first, batch.count, last.end_s, batch.down_s)
+        )
+        del self._alive[batch]
+        if each.spans and (each.counted or batch.down_s >= 0):
+            self._spans.leave(each.spans, batch.count, last, self._now)
+            self._freed_spans.update(dict.fromkeys(each.spans))
+        return True
 
     # --- beginnings ----------------------------------------------------------------------------
 
-    def _go_on(self, batches: list[_Batch]) -> None:
-        """Begin or queue what is ready in ``batches``, then serve the queues."""
+    def _go_on(self, batches: list[Batch]) -> None:
+        """Let begin or queue what can: first who needs a span for it, then all, then those who wait."""
+        spans, self._freed_spans = self._freed_spans, {}
         pools, self._freed = self._freed, {}
-        ready: list[tuple[_Place, int, _Batch]] = []
         for batch in batches:
-            moves = self._moves(batch)
-            if batch.done == (1 << len(moves)) - 1:
-                end = max(stay.end_s for stay in batch.over.values())
-                self._passages.append(
-                    Passage(batch.owner, batch.first, batch.count, end, batch.down_s)
-                )
-                continue
-            for place, move in enumerate(moves):
-                if not batch.begun >> place & 1 and not move.before & ~batch.done:
-                    where = (self._now, batch.owner, place, batch.first)
-                    ready.append((where, place, batch))
-        for where, place, batch in sorted(ready, key=lambda entry: entry[0]):
+            if not batch.spanned and SPAN not in batch.waiting and self._breaks_next(batch):
+                each = self._classes[batch.owner].spans
+                self._spans.wait(batch, SPAN, each, self._now)
+                spans.update(dict.fromkeys(each))
+        fresh = {(b.owner, b.first): b for b in (*batches, *self._serve_spans(list(spans)))}
+        ready = [
+            (batch.owner, place, batch.first)
+            for batch in fresh.values()
+            for place in range(len(self._moves(batch)))
+            if self._may_go(batch, place)
+        ]
+        for owner, place, first in sorted(ready):
+            batch = fresh[owner, first]
             takes = self._moves(batch)[place].takes
             batch.begun |= 1 << place
-            if not takes:
-                self._begin(batch, place, self._now, self._before(batch, place), None)
-                continue
-            batch.waiting[place] = self._now
-            for pool in takes:
-                self._serial += 1
-                heapq.heappush(self._queue(pool).waiting, (where, self._serial, batch))
-                pools[pool] = None
-        self._serve(list(pools))
+            if takes:
+                self._steps.wait(batch, place, takes, self._now)
+                pools.update(dict.fromkeys(takes))
+            else:
+                self._begin(batch, place, *self._before(batch, place))
+        self._serve_steps(list(pools))
 
-    def _before(self, batch: _Batch, place: int) -> Stay | None:
-        """The move whose end just now let this one begin."""
-        mask = self._moves(batch)[place].before
-        ended = (s for p, s in batch.over.items() if mask >> p & 1 and s.end_s == self._now)
-        return next(ended, None)
+    def _may_go(self, batch: Batch, place: int) -> bool:
+        move = self._moves(batch)[place]
+        ready = not batch.begun >> place & 1 and not move.before & ~batch.done
+        return ready and (batch.spanned or not move.breaking)
 
-    def _serve(self, pools: list[Pool]) -> None:
-        """Give units to the heads of queues until none can be served."""
+    def _breaks_next(self, batch: Batch) -> bool:
+        return any(
+            move.breaking and not batch.begun >> place & 1 and not move.before & ~batch.done
+            for place, move in enumerate(self._moves(batch))
+        )
+
+    def _before(self, batch: Batch, place: int) -> tuple[int, Cause | None]:
+        """Since when a move is ready that is not in a queue of its own any more, and what let it go:
+        a move of the same node that ended just now, or its span."""
+        move = self._moves(batch)[place]
+        for other, stay in batch.over.items():
+            if move.before >> other & 1 and stay.end_s == self._now:
+                return self._now, (stay, None, False)
+        when, since, cause = batch.granted
+        return (since, cause) if move.breaking and when == self._now else (self._now, None)
+
+    def _serve_spans(self, pools: list[Pool]) -> list[Batch]:
+        """Give spans to who comes first; the batches that have theirs now."""
+        served: list[Batch] = []
         while pools:
-            pool = pools.pop()
-            head = self._queue(pool).head()
+            head = self._spans.head(pools.pop())
+            if head is None:
+                continue
+            batch, _ = head
+            spans = self._classes[batch.owner].spans
+            room = self._spans.room(batch, SPAN, spans)
+            if room:
+                part = self._split(batch, room)
+                since = part.waiting.pop(SPAN)
+                part.spanned = True
+                cause = self._spans.enter(spans, part.count, self._now)
+                part.granted = (self._now, since, cause if since < self._now else None)
+                served.append(part)
+                pools.extend(spans)
+        return served
+
+    def _serve_steps(self, pools: list[Pool]) -> None:
+        """Give units to who comes first, until nobody can be served."""
+        while pools:
+            head = self._steps.head(pools.pop())
             if head is None:
                 continue
             batch, place = head
             takes = self._moves(batch)[place].takes
-            queues = [self._queue(each) for each in takes]
-            room = min(queue.room(batch.count) for queue in queues)
-            if room > 0 and all(queue.head() == head for queue in queues):
-                self._take(batch, place, room, takes, queues)
-                pools.extend(takes)
+            room = self._steps.room(batch, place, takes)
+            if not room:
+                continue
+            part = self._split(batch, room)
+            queued = part.waiting.pop(place)
+            let_go = self._steps.enter(takes, part.count, self._now)
+            ready, cause = self._before(part, place)
+            if queued < self._now:
+                when, since, _ = part.granted
+                ready = since if self._moves(part)[place].breaking and when == queued else queued
+                cause = let_go
+            self._begin(part, place, ready, cause)
+            pools.extend(takes)
 
-    def _take(
-        self, batch: _Batch, place: int, room: int, takes: tuple[Pool, ...], queues: list[_Queue]
-    ) -> None:
-        part = batch
-        if room < batch.count:
-            part = batch.front(room)
-            for other, stay in part.flying.items():
-                self._push_end(stay.end_s, other, part)
-            for other, since in batch.waiting.items():
-                self._queue_again(batch, other, since)
-                if other != place:
-                    self._queue_again(part, other, since)
-        ready = part.waiting.pop(place)
-        cause, through = self._before(part, place), None
-        if ready != self._now:
-            cause, through = self._let_go(takes)
-        stay = self._begin(part, place, ready, cause, through)
-        for queue in queues:
-            if queue.moved_s != self._now:
-                queue.moved, queue.moved_s = stay, self._now
+    def _split(self, batch: Batch, count: int) -> Batch:
+        """The first ``count`` nodes; both parts stand where the whole stood."""
+        if count == batch.count:
+            return batch
+        part = batch.front(count)
+        self._alive[part] = None
+        for other, stay in part.flying.items():
+            self._push_end(stay.end_s, other, part)
+        for other, since in batch.waiting.items():
+            for each in (batch, part):
+                if other == SPAN:
+                    self._spans.wait(each, other, self._classes[each.owner].spans, since)
+                else:
+                    self._steps.wait(each, other, self._moves(each)[other].takes, since)
+        return part
 
-    def _let_go(self, takes: tuple[Pool, ...]) -> tuple[Stay, Pool]:
-        """Which stay just now gave way in one of the pools, and in which pool. Where nobody gave back a
-        unit, somebody who stood before has begun: then what let that one go."""
-        moved = [
-            (queue.moved, pool)
-            for pool in takes
-            if (queue := self._queues[pool]).moved is not None and queue.moved_s == self._now
-        ]
-        for stay, pool in moved:
-            if stay.end_s == self._now:
-                return stay, pool
-        first = moved[0][0]
-        assert first.cause is not None and first.through is not None
-        return first.cause, first.through
-
-    def _queue_again(self, batch: _Batch, place: int, since: int) -> None:
-        where = (since, batch.owner, place, batch.first)
-        for pool in self._moves(batch)[place].takes:
-            self._serial += 1
-            heapq.heappush(self._queue(pool).waiting, (where, self._serial, batch))
-
-    def _begin(
-        self, batch: _Batch, place: int, ready: int, cause: Stay | None, through: Pool | None
-    ) -> Stay:
+    def _begin(self, batch: Batch, place: int, ready: int, cause: Cause | None) -> None:
+        """A move begins; its units are taken."""
         move = self._moves(batch)[place]
-        end = self._now + max(1, move.duration_s)
-        stay = Stay(
-            batch.owner, place, batch.first, batch.count, ready, self._now, end, cause, through
-        )
-        batch.begun |= 1 << place
-        batch.flying[place] = stay
         if move.breaking and batch.down_s < 0:
             batch.down_s = self._now
-        for pool in move.takes:
-            self._queue(pool).used += batch.count
+        end = self._now + max(1, move.duration_s)
+        stay = Stay(
+            batch.owner, place, batch.first, batch.count, ready, self._now, end,
+            *(cause or (None, None, False)), batch.down_s,
+        )  # fmt: skip
+        batch.begun |= 1 << place
+        batch.flying[place] = stay
         self._push_end(end, place, batch)
         self._stays.append(stay)
-        return stay
 
-    def _push_end(self, end: int, place: int, batch: _Batch) -> None:
+    def _push_end(self, end: int, place: int, batch: Batch) -> None:
         self._serial += 1
         heapq.heappush(self._ends, (end, self._serial, place, batch))
