@@ -14,8 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-Pools = tuple[tuple[str, str], ...]
-"""Pools of budgets, as (budget, pool)."""
+Pool = tuple[str, str]
+"""A pool of a budget: ``("power.inrush", "rack 7")``."""
+
+Pools = tuple[Pool, ...]
 
 
 class NodeConfigured(Struct, frozen=True):

@@ -20,10 +20,11 @@ from kedge.core.engine.costs import Costs, Measured
 from kedge.core.engine.deciding import look_again
 from kedge.core.engine.hearing import take_in
 from kedge.core.engine.nodes import Nodes
+from kedge.core.engine.prospect import Prospect, Would, foresee
 from kedge.core.engine.record import Record
 from kedge.core.engine.settings import Settings
 from kedge.core.engine.waking import due
-from kedge.core.events import Effect, Event, Many, each
+from kedge.core.events import Effect, Event, Many, Pool, each
 from kedge.core.explain import Explainer
 from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
@@ -128,6 +129,12 @@ class Engine:
         wanted = common.compiled.assignment(self.graph.meaningful(goals))
         found = common.compiled.assignment(seen)
         return showing.plan_to(common, self._look(node), wanted, found)
+
+    def foresee(
+        self, woulds: Iterable[Would], limits: Mapping[Pool, int], spans: Mapping[Pool, int]
+    ) -> Prospect:
+        """What nodes would do were they configured so, within these limits; changes nothing."""
+        return foresee(self._common, woulds, limits, spans)
 
     def costs(self) -> list[Measured]:
         """What was measured of each mutation, by class of hardware."""

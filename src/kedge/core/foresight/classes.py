@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kedge.core.engine.budgets import Pool, Pools
+from kedge.core.events import Pool, Pools
 
 
 @dataclass(frozen=True, slots=True)

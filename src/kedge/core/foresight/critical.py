@@ -12,7 +12,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from kedge.core.engine.budgets import Pool
+from kedge.core.events import Pool
 from kedge.core.foresight.classes import Schedule, Stay
 
 

@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kedge.core.engine.budgets import Pool, Pools
+from kedge.core.events import Pool, Pools
 from kedge.core.foresight.classes import Stay
 
 Cause = tuple[Stay, Pool | None, bool]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 
-from kedge.core.engine.budgets import Pool
+from kedge.core.events import Pool
 from kedge.core.foresight.classes import (
     Limits,
     Move,
