@@ -39,6 +39,30 @@ class ListStore:
         return [row for row in rows if row["seq"] > after][:limit] if after else rows[-limit:]
 
 
+class FakeReleases:
+    """One release, that cannot be deleted."""
+
+    def __init__(self, asked: list[tuple[Any, ...]]) -> None:
+        self.asked = asked
+
+    def every(self) -> list[dict[str, Any]]:
+        row = {"name": "A", "commit": "c0ffee", "by": "alice", "at": 1.5e9, "kedge": "0.1.0"}
+        return [{**row, "images": 1, "digest": "sha256:1", "nodes": "n[1-2]"}]
+
+    def show(self, name: str) -> dict[str, Any]:
+        return {**self.every()[0], "files": {"a.yaml": 7}, "bound": {}, "services": {}}
+
+    def create(self, name: str, files: Any, *more: Any) -> dict[str, Any]:
+        self.asked.append(("release", name, files))
+        return self.show(name)
+
+    def diff(self, before: str, after: str) -> list[dict[str, Any]]:
+        return []
+
+    def delete(self, name: str, by: str) -> dict[str, Any]:
+        raise KedgeError("release.in_use", f"release {name} is in use")
+
+
 class FakeOperations:
     """Four nodes; what is asked of it is kept in ``asked``."""
 
@@ -48,6 +72,7 @@ class FakeOperations:
         self.phases = dict.fromkeys(["n1", "n2", "n3", "n4"], "converged")
         self.why = ""
         self.asked: list[tuple[Any, ...]] = []
+        self.releases = FakeReleases(self.asked)
         self.revision = 7
         self.converge_after_s: float | None = None
 

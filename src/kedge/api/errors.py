@@ -16,6 +16,8 @@ STATUS = {
     "action.unknown": 404,
     "bug": 500,
     "node.unknown": 404,
+    "release.unknown": 404,
+    "rollout.unknown": 404,
     "store.conflict": 409,
 }
 

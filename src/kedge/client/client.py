@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
 import msgspec
 
+from kedge.client.calling import Json
 from kedge.client.endpoint import Endpoint
+from kedge.client.releases import ReleaseCalls
 from kedge.client.stream import Message, read_messages
 from kedge.client.transport import TIMEOUT_S, Transport
 from kedge.lib.errors import KedgeError
@@ -18,15 +20,12 @@ from kedge.shapes.log import EventRow
 from kedge.shapes.nodes import About, NodeRow
 from kedge.shapes.site import VariableRow
 
-T = TypeVar("T")
-Json = dict[str, Any]
-
 RETRY_LEAST_S = 0.5
 RETRY_MOST_S = 5.0
 SILENCE_S = 45.0
 
 
-class Client:
+class Client(ReleaseCalls):
     """All operations; every method raises `KedgeError`. Use it inside ``async with``."""
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float = TIMEOUT_S) -> None:
@@ -42,32 +41,25 @@ class Client:
     ) -> None:  # fmt: skip
         await self._transport.close()
 
-    async def _get(self, path: str, shape: type[T], **query: object) -> T:
-        asked = {key: str(value) for key, value in query.items() if value not in ("", None)}
-        return _decoded(await self._transport.call("GET", path, query=asked), shape)
-
-    async def _post(self, path: str, shape: type[T], *, lasting: bool = False, **body: object) -> T:
-        return _decoded(await self._transport.call("POST", path, body=body, lasting=lasting), shape)
-
     async def about(self) -> About:
         """The master itself."""
-        return await self._get("/v1/about", About)
+        return await self.get("/v1/about", About)
 
     async def status(self, nodes: str = "") -> list[NodeRow]:
         """One row a node."""
-        return await self._get("/v1/status", list[NodeRow], nodes=nodes)
+        return await self.get("/v1/status", list[NodeRow], nodes=nodes)
 
     async def node(self, name: str) -> Json:
         """All that is known of one node."""
-        return await self._get(f"/v1/nodes/{quote(name, safe='')}", Json)
+        return await self.get(f"/v1/nodes/{quote(name, safe='')}", Json)
 
     async def strangers(self) -> list[Json]:
         """Machines that are in no file."""
-        return await self._get("/v1/strangers", list[Json])
+        return await self.get("/v1/strangers", list[Json])
 
     async def plan(self, nodes: str, to: str = "") -> list[Json]:
         """For each node the path to what is configured (``to``: to other goals), or what blocks it."""
-        return await self._get("/v1/plan", list[Json], nodes=nodes, to=to)
+        return await self.get("/v1/plan", list[Json], nodes=nodes, to=to)
 
     async def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
         """The mutation graph as text."""
@@ -76,41 +68,41 @@ class Client:
 
     async def variables(self) -> list[VariableRow]:
         """All declared variables."""
-        return await self._get("/v1/variables", list[VariableRow])
+        return await self.get("/v1/variables", list[VariableRow])
 
     async def events(self, nodes: str = "", after: int = 0, limit: int = 100) -> list[EventRow]:
         """The log: the last events, or the first behind ``after``."""
-        return await self._get("/v1/events", list[EventRow], nodes=nodes, after=after, limit=limit)
+        return await self.get("/v1/events", list[EventRow], nodes=nodes, after=after, limit=limit)
 
     async def diff(self, files: Mapping[str, str]) -> list[Json]:
         """What applying a site's files would change."""
-        return await self._post("/v1/diff", list[Json], files=files)
+        return await self.post("/v1/diff", list[Json], files=files)
 
     async def apply(self, files: Mapping[str, str], revision: int | None = None) -> list[Json]:
         """Make files the site; with ``revision`` only if nobody committed since."""
-        return await self._post("/v1/apply", list[Json], files=files, revision=revision)
+        return await self.post("/v1/apply", list[Json], files=files, revision=revision)
 
     async def set_values(
         self, nodes: str, values: Mapping[str, Any], *, dry_run: bool = False
     ) -> Json:
         """Set configured values (None takes one back)."""
-        return await self._post("/v1/set", Json, nodes=nodes, values=values, dry_run=dry_run)
+        return await self.post("/v1/set", Json, nodes=nodes, values=values, dry_run=dry_run)
 
     async def hold(self, nodes: str, reason: str) -> Json:
         """Leave nodes alone."""
-        return await self._post("/v1/hold", Json, nodes=nodes, reason=reason)
+        return await self.post("/v1/hold", Json, nodes=nodes, reason=reason)
 
     async def release(self, nodes: str) -> Json:
         """End holds put by command."""
-        return await self._post("/v1/release", Json, nodes=nodes)
+        return await self.post("/v1/release", Json, nodes=nodes)
 
     async def retry(self, nodes: str) -> Json:
         """Try quarantined nodes again."""
-        return await self._post("/v1/retry", Json, nodes=nodes)
+        return await self.post("/v1/retry", Json, nodes=nodes)
 
     async def power(self, nodes: str, action: str, *, dry_run: bool = False) -> Json:
         """Configure power on or off, or cycle once."""
-        return await self._post("/v1/power", Json, nodes=nodes, action=action, dry_run=dry_run)
+        return await self.post("/v1/power", Json, nodes=nodes, action=action, dry_run=dry_run)
 
     async def act(self, module: str, action: str, args: Mapping[str, Any]) -> Any:
         """A verb of a module's own, to its end however long it takes."""
@@ -150,13 +142,3 @@ class Client:
             yield Message("connected", {})
             async for message in read_messages(response, SILENCE_S):
                 yield message
-
-
-def _decoded(raw: bytes, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(raw, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise KedgeError(
-            "api.answer", "Kedge answered something unexpected", why=str(error),
-            next_step="Is the master of another version? See: kedge version",
-        ) from None  # fmt: skip

@@ -39,7 +39,7 @@ from kedge.master.budgets import Membership, limits_of
 from kedge.master.clock import Clock
 from kedge.master.journal import Journal
 from kedge.master.nodes import NodeState
-from kedge.site.model import Site
+from kedge.site.model import Site, same_node, same_surroundings
 from kedge.stores.port import Note
 
 
@@ -215,7 +215,7 @@ class Head:
 
     def configure(self, site: Site) -> None:
         """Take a whole site: nodes that appear, change or go."""
-        self.site = site
+        before, self.site = self.site, site
         self._membership, limits = Membership(site), limits_of(site)
         dropped = (
             BudgetSet(known.budget, known.pool, 0, known.span)
@@ -230,7 +230,10 @@ class Head:
             del self.nodes[name]
             self.feed(NodeRemoved(name))
             self.carrier.forget(name)
+        alike = before is not None and same_surroundings(before, site)
         for name, configuration in site.nodes.items():
+            if alike and before is not None and same_node(before, site, name):
+                continue
             self._configure_node(name, configuration)
 
     def _configure_node(self, name: str, configuration: Configuration) -> None:

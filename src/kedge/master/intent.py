@@ -13,6 +13,7 @@ from kedge.lib.nodeset import fold
 from kedge.master.clock import Clock
 from kedge.master.head import Head
 from kedge.master.journal import Journal
+from kedge.master.releases import Releases
 from kedge.site.diff import Change, diff
 from kedge.site.loading import load
 from kedge.site.model import Site
@@ -24,13 +25,20 @@ class Wishes:
     """The committed intent and the site that follows from it."""
 
     def __init__(
-        self, store: Store, graph: Graph, clock: Clock, journal: Journal, head: Head
+        self,
+        store: Store,
+        graph: Graph,
+        clock: Clock,
+        journal: Journal,
+        head: Head,
+        releases: Releases,
     ) -> None:
         self._store = store
         self._graph = graph
         self._clock = clock
         self._journal = journal
         self._head = head
+        self._releases = releases
         self.intent = store.intent()
 
     def start(self) -> Site | None:
@@ -38,7 +46,7 @@ class Wishes:
         return self._resolve(self.intent) if self.intent.files else None
 
     def _resolve(self, intent: Intent) -> Site:
-        site = load(intent.files, self._graph.variables)
+        site = self._releases.site_of(intent)
         overrides = {
             node: {key: Override(e["value"], e["by"], e["at"]) for key, e in entries.items()}
             for node, entries in intent.overrides.items()

@@ -22,6 +22,7 @@ from kedge.master.intent import Wishes
 from kedge.master.io import MasterIo
 from kedge.master.journal import Journal, event_row
 from kedge.master.nodes import NodeState
+from kedge.master.release_operations import ReleaseOperations
 from kedge.master.supervisor import Supervisor
 from kedge.master.wording import goals_of, next_step, reason_of, rows, steps_of, written
 from kedge.site.model import Origin
@@ -32,6 +33,8 @@ Json = dict[str, Any]
 
 class Operations:
     """One method for each verb. Nodesets are texts; all errors are `KedgeError`."""
+
+    releases: ReleaseOperations
 
     def __init__(
         self,

@@ -24,6 +24,8 @@ from kedge.master.neighbours import Neighbours
 from kedge.master.operations import Operations
 from kedge.master.permits import Permits, next_term
 from kedge.master.records import send_records
+from kedge.master.release_operations import ReleaseOperations
+from kedge.master.releases import Releases
 from kedge.master.retention import keep_short
 from kedge.master.secrets import Secrets
 from kedge.master.settings import Settings
@@ -104,8 +106,10 @@ async def running(
         link = Link(settings, store, host, term, neighbours.told)
         named = Secrets(settings.state_dir / "secrets.yaml", host.environment)
         io = MasterIo(settings, head, link, permits, named, lanes, supervisor)
-        wishes = Wishes(store, graph, host.clock, journal, head)
+        releases = Releases(store, graph, host.clock, journal)
+        wishes = Wishes(store, graph, host.clock, journal, head, releases)
         operations = Operations(head, wishes, io, store, journal, supervisor, host.random_bytes)
+        operations.releases = ReleaseOperations(releases, wishes, io)
         head.configured = partial(send_records, head, link)
         admit_again(permits, link)
         await link.open()

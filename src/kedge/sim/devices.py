@@ -8,6 +8,7 @@ the graph, the planner and the engine are the real ones, and only the devices ar
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -100,6 +101,8 @@ def _simulate(module: Module, machines: Machines, reported: set[str]) -> Module:
         name: act if name in module.harmless else partial(_refuse, f"{module.name} {name}")
         for name, act in module.actions.items()
     }
+    if "resolve" in copy.actions:
+        copy.actions["resolve"] = _resolve
     copy.harmless = set(module.harmless)
     copy.protections = list(module.protections)
     copy.mutations = [
@@ -118,6 +121,18 @@ async def _refuse(name: str, io: Io, args: Mapping[str, Value]) -> Value:
         why="it has no images and no boot environment: its machines only pretend to boot",
         next_step="Nodes move without it: kedge node set NODESET image.wanted=REFERENCE",
     )  # fmt: skip
+
+
+async def _resolve(io: Io, args: Mapping[str, Value]) -> Value:
+    """Every image is there: its digest is that of its name. One whose name holds ``missing`` is not."""
+    reference, arch = str(args.get("reference") or ""), str(args.get("arch") or "")
+    if "missing" in reference:
+        raise KedgeError(
+            "image.not_found", "the registry has no such image", where=reference,
+            next_step="Push it, or correct the name",
+        )  # fmt: skip
+    digest = hashlib.sha256(f"{reference} {arch}".encode()).hexdigest()
+    return {"reference": reference, "arch": arch, "digest": f"sha256:{digest}"}
 
 
 def _pretended(variable: Variable) -> Variable:

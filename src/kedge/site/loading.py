@@ -31,13 +31,14 @@ def load(files: Mapping[str, str], graph_variables: Mapping[str, Variable]) -> S
         check_present(draft, resolved, problems)
     check_unique(resolved.nodes, resolved.origins, problems)
     problems.raise_any()
-    site = _site(draft, resolved)
-    _try_files(site, problems)
+    site = site_of(draft, resolved)
+    try_files(site, problems)
     problems.raise_any()
     return site
 
 
-def _site(draft: Draft, resolved: Resolved) -> Site:
+def site_of(draft: Draft, resolved: Resolved) -> Site:
+    """What was read and resolved, as a `Site`."""
     groups = {
         name: Group(
             name,
@@ -60,7 +61,7 @@ def _site(draft: Draft, resolved: Resolved) -> Site:
     )
 
 
-def _try_files(site: Site, problems: Problems) -> None:
+def try_files(site: Site, problems: Problems) -> None:
     """Render each set of host files for one node that has it: a typo is refused before it is applied."""
     told: set[tuple[str, str]] = set()
     tried: set[tuple[str, tuple[str, ...], int]] = set()

@@ -90,3 +90,19 @@ class Site:
     )
     budgets: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
     settings: Mapping[str, Value] = field(default_factory=dict[str, Value])
+
+
+def same_surroundings(one: Site, other: Site) -> bool:
+    """Whether two sites differ in nodes and their host files only."""
+    return all(
+        getattr(one, name) is getattr(other, name) or getattr(one, name) == getattr(other, name)
+        for name in ("cluster", "networks", "groups", "budgets", "settings")
+    )
+
+
+def same_node(one: Site, other: Site, name: str) -> bool:
+    """Whether a node is configured alike in both, host files included."""
+    node, files = one.nodes.get(name), one.files.get(name)
+    alike = node is not None and (node is other.nodes[name] or node == other.nodes[name])
+    found = other.files.get(name)
+    return alike and (files is found or files == found)

@@ -52,7 +52,7 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
 
 
 async def test_every_route_asks_for_the_token(front: Front) -> None:
-    paths = [(r.method, r.path.format(node="n1", module="m", action="a")) for r in ROUTES]
+    paths = [(r.method, r.path.format(node="n1", module="m", action="a", name="A")) for r in ROUTES]
     for method, path in [*paths, ("GET", "/v1/watch"), ("GET", "/v1/openapi.json"), ("GET", "/x")]:
         for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": front.token}):
             async with front.session.request(method, path, headers=header) as response:
@@ -120,7 +120,9 @@ async def test_answers_have_the_promised_form(front: Front) -> None:
     await front.ask("POST", "/v1/hold", json={"nodes": "n1", "reason": "x"})
     for route in ROUTES:
         if route.method == "GET" and not route.text:
-            status, told = await front.ask("GET", route.path.format(node="n1"), params=_some(route))
+            status, told = await front.ask(
+                "GET", route.path.format(node="n1", name="A"), params=_some(route)
+            )
             assert status == 200
             msgspec.convert(told, route.answer)
 
@@ -195,7 +197,9 @@ KEYS = st.sampled_from(
 
 
 async def test_no_body_breaks_it(front: Front) -> None:
-    paths = [r.path.format(module="image", action="list") for r in ROUTES if r.method == "POST"]
+    paths = [
+        r.path.format(module="image", action="list", name="A") for r in ROUTES if r.method == "POST"
+    ]
     loop = asyncio.get_running_loop()
 
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -166,6 +166,19 @@ async def import_now(io: Io, args: Mapping[str, Value]) -> Value:
     return cast("Value", record.as_json())
 
 
+@module.action("resolve", harmless=True)
+async def resolve_now(io: Io, args: Mapping[str, Value]) -> Value:
+    """What ``{"reference", "arch"}`` is in its registry now; nothing is pulled."""
+    reference, arch = str(args.get("reference") or ""), str(args.get("arch") or ARCHES[0])
+    digest = await find_digest(reference, arch, io.state_dir, access=registry_access(reference, io))
+    if not digest:
+        raise KedgeError(
+            "image.local", "a source on this machine has no digest that lasts", where=reference,
+            next_step="Push the image to a registry, and name it there",
+        )  # fmt: skip
+    return {"reference": reference, "arch": arch, "digest": digest}
+
+
 @module.action("list", harmless=True)
 async def list_images(io: Io, args: Mapping[str, Value]) -> Value:
     """All imported images, and which references are pinned to them."""

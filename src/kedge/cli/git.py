@@ -1,0 +1,83 @@
+"""Reading a site's folder as it is in a commit of a git repository, not as it lies on the disk."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+from kedge.cli.folder import MOST_BYTES, MOST_FILES, NEVER
+from kedge.lib.errors import KedgeError
+
+GIT_TIMEOUT_S = 60.0
+
+
+def git(folder: Path, *arguments: str, timeout_s: float = GIT_TIMEOUT_S) -> bytes:
+    """Run git in ``folder``; raises `KedgeError` with what git says."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise KedgeError(
+            "git.missing", "there is no git on this machine", next_step="apt install git"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise KedgeError("git.slow", f"git did not end within {timeout_s:.0f} s") from None
+    if done.returncode != 0:
+        raise KedgeError(
+            "git.refused", f"git {arguments[0]} failed", where=str(folder),
+            why=done.stderr.decode(errors="replace").strip()[-500:],
+            next_step="Is this folder in a git repository, and is the commit there?",
+        )  # fmt: skip
+    return done.stdout
+
+
+def read_commit(folder: Path, ref: str) -> tuple[dict[str, str], str]:
+    """The texts of ``folder`` in the commit that ``ref`` names, and that commit's full name.
+
+    Raises `KedgeError` for what is no commit, and for a folder that is too large or holds secrets.
+    """
+    if ref.startswith("-"):
+        raise KedgeError("git.ref", f"{ref!r} names no commit")
+    commit = git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").decode().strip()
+    raw = git(folder, "archive", "--format=tar", commit, ".")
+    files: dict[str, str] = {}
+    size = 0
+    with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+        for member in archive:
+            name = Path(member.name).as_posix()
+            parts = Path(name).parts
+            if not member.isfile() or any(part.startswith(".") for part in parts):
+                continue
+            if parts[-1] in NEVER:
+                raise KedgeError(
+                    "site.secrets", "a secrets file is committed with the site", where=name,
+                    next_step="Take it out of git; store secrets with: kedge secret set NAME",
+                )  # fmt: skip
+            size += member.size
+            if size > MOST_BYTES or len(files) >= MOST_FILES:
+                raise KedgeError(
+                    "site.too_large", f"holds more than {MOST_FILES} files or {MOST_BYTES} bytes",
+                    where=f"{folder} at {ref}",
+                )  # fmt: skip
+            body = archive.extractfile(member)
+            text = _text(body.read() if body is not None else b"", name)
+            if text is not None:
+                files[name] = text
+    return files, commit
+
+
+def _text(raw: bytes, name: str) -> str | None:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        if name.endswith((".yaml", ".yml", ".csv", ".j2")):
+            raise KedgeError(
+                "site.encoding", "is not UTF-8 text", where=name, why=str(error)
+            ) from None
+        return None
