@@ -13,6 +13,7 @@ from kedge.agent.duties import host_files, image_activate
 from kedge.agent.machine import Machine
 from kedge.agent.orders import PREFIX, Answer, Orders
 from kedge.agent.place import LAYER0, RUNNING, Place
+from kedge.agent.travelling import Travelling
 from kedge.agent.uplink import Say, Uplink
 from kedge.lib.errors import KedgeError
 
@@ -37,6 +38,9 @@ class Agent:
             self._state.get("orders", {}),
             self._machine.start,
         )
+        self.duties = Travelling(
+            place, self._machine.worker, self._machine.start, self._report_duty
+        )
         self._progress: dict[str, Any] | None = None
         self._progress_at = 0.0
         self._look_at = 0.0  # when init's state is read next
@@ -47,20 +51,19 @@ class Agent:
         """Work until the stage ends; the process's exit code."""
         selector = selectors.DefaultSelector()
         selector.register(self.up.socket, selectors.EVENT_READ)
-        watched = -1
+        watched: dict[int, Callable[[], None]] = {}
         going = self.begin()
         while going and self.turn():
-            watched = self._watch_order(selector, watched)
+            self._watch(selector, watched)
             wait_s = max(0.0, self.wake_at() - self._machine.now())
             for key, _ in selector.select(wait_s):
                 if key.fileobj is self.up.socket:
                     self.up.receive()
                 else:
-                    process = self.orders.process
-                    self.hear_order()
-                    if self.orders.process is not process:  # its descriptor is closed, or another's
-                        selector.unregister(watched)
-                        watched = -1
+                    watched[key.fd]()
+                    if key.fd not in self._descriptors():  # it is closed, or another's
+                        selector.unregister(key.fd)
+                        del watched[key.fd]
         if going:
             self.end()
         return 0
@@ -83,6 +86,7 @@ class Agent:
 
     def end(self) -> None:
         """Leave everything to the agent after this one."""
+        self.duties.stop()
         self.up.keep()
         if self._last_act is not None:
             self._last_act()
@@ -130,7 +134,8 @@ class Agent:
         if self._place.stage == RUNNING:
             self._apply_files(record)
         if self._leave_at is None:
-            self.orders.configured(record)
+            self.duties.configured(record, self._machine.now())
+            self.orders.configured(record, self.duties.carriers)
 
     def _apply_files(self, record: Mapping[str, bytes]) -> None:
         if host_files.ENTRY not in record:
@@ -149,21 +154,25 @@ class Agent:
             if self._state.get("running"):
                 self.up.discover({"files.running": written})
 
-    def _watch_order(self, selector: selectors.BaseSelector, watched: int) -> int:
-        process = self.orders.process
-        descriptor = process.descriptor if process is not None else -1
-        if descriptor != watched:
-            if watched >= 0:
-                selector.unregister(watched)
-            if descriptor >= 0:
-                selector.register(descriptor, selectors.EVENT_READ)
-        return descriptor
+    def _descriptors(self) -> dict[int, Callable[[], None]]:
+        """What to read from besides the socket, and who reads it."""
+        both = ((self.orders.process, self.hear_order), (self.duties.process, self.hear_duty))
+        return {process.descriptor: hear for process, hear in both if process is not None}
+
+    def _watch(
+        self, selector: selectors.BaseSelector, watched: dict[int, Callable[[], None]]
+    ) -> None:
+        wanted = self._descriptors()
+        for descriptor in wanted.keys() - watched.keys():
+            selector.register(descriptor, selectors.EVENT_READ)
+        watched.update(wanted)
 
     def hear_order(self) -> None:
         """Take in what the running order says, and do what it leaves to the agent."""
-        process = self.orders.process
+        process, mutation = self.orders.process, self.orders.current
         messages, result = self.orders.receive()
         if self.orders.process is not process:
+            self.duties.carried_out(mutation, self._machine.now())
             self._progress = None
             self.up.discover({"progress": None})
         elif messages:
@@ -178,6 +187,16 @@ class Agent:
                 lambda: self._machine.shut_down(self._place, action),
             )
 
+    def hear_duty(self) -> None:
+        """Take in what the running duty says."""
+        self.duties.receive(self._machine.now())
+
+    def _report_duty(self, name: str, value: dict[str, Any] | None) -> None:
+        if value is None:
+            self.up.forget(name)
+        else:
+            self.up.discover({name: value})
+
     def _leave(self, why: str, last_act: Callable[[], None] | None) -> None:
         self._say(why)
         self._save_state()
@@ -189,6 +208,8 @@ class Agent:
     def wake_at(self) -> float:
         """When `turn` has something to do, on the machine's clock."""
         times = [self.up.next_timeout(), self._leave_at]
+        if self._duties_run:
+            times.append(self.duties.next_at())
         if self._progress is not None:
             times.append(self._progress_at + _PROGRESS_EVERY_S)
         if self._place.stage == RUNNING:
@@ -201,6 +222,14 @@ class Agent:
             self._progress, self._progress_at = None, now
         if self._place.stage == RUNNING and now >= self._look_at:
             self._look_at_init(now)
+        if self._duties_run:
+            self.duties.turn(now)
+
+    @property
+    def _duties_run(self) -> bool:
+        """Whether duties are asked now: not while the image's init starts, nor while it goes down."""
+        up = self._place.stage == LAYER0 or bool(self._state.get("running"))
+        return up and self._leave_at is None
 
     def _look_at_init(self, now: float) -> None:
         systemd = self._state.get("systemd", True)

@@ -27,10 +27,14 @@ Arrived = Callable[[int], None]
 
 
 class Wanted(NamedTuple):
-    """A blob to fetch: its digest (``sha256:<hex>``) and its exact size."""
+    """A blob to fetch: its digest (``sha256:<hex>``) and its exact size; for errors: the first
+    part of their codes, what it is, and what an operator does about it."""
 
     digest: str
     size_bytes: int
+    area: str = "image"
+    what: str = "a layer"
+    next_step: str = "Import the image again: kedge image import <reference>"
 
 
 def fetch(url: str, wanted: Wanted, target: Path, arrived: Arrived, *, give_up_s: float) -> None:
@@ -53,11 +57,11 @@ def fetch(url: str, wanted: Wanted, target: Path, arrived: Arrived, *, give_up_s
             return
         part.unlink()
     raise KedgeError(
-        "image.corrupt",
-        "a layer does not have the content its digest names",
+        f"{wanted.area}.corrupt",
+        f"{wanted.what} does not have the content its digest names",
         where=f"{url}/blobs/{wanted.digest}",
         why=f"{wanted.size_bytes} bytes arrived with the digest {found}",
-        next_step="Import the image again: kedge image import <reference>",
+        next_step=wanted.next_step,
     )
 
 
@@ -138,8 +142,8 @@ def _digest(path: Path) -> str:
 
 def _unreachable(url: str, wanted: Wanted, why: str) -> KedgeError:
     return KedgeError(
-        "image.unreachable",
-        "a layer could not be fetched",
+        f"{wanted.area}.unreachable",
+        f"{wanted.what} could not be fetched",
         where=f"{url}/blobs/{wanted.digest}",
         why=why or "no more bytes came",
         next_step="Check the provision network between the head and the node",
@@ -148,9 +152,9 @@ def _unreachable(url: str, wanted: Wanted, why: str) -> KedgeError:
 
 def _refused(url: str, wanted: Wanted, why: str) -> KedgeError:
     return KedgeError(
-        "image.refused",
-        "the head has no such layer",
+        f"{wanted.area}.refused",
+        f"the head does not have {wanted.what} of this digest",
         where=f"{url}/blobs/{wanted.digest}",
         why=why,
-        next_step="Import the image again: kedge image import <reference>",
+        next_step=wanted.next_step,
     )

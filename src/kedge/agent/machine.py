@@ -15,6 +15,7 @@ from kedge.agent.duties import facts, host_files, image_activate, init_state, po
 from kedge.agent.orders import Duty
 from kedge.agent.place import Place
 from kedge.agent.process import Process, Tell
+from kedge.agent.travelling import Declared, Worker
 from kedge.lib.host_files import HostFile
 
 
@@ -46,6 +47,11 @@ class Machine:
         """Begin an order's work beside the agent."""
         return Process(work)
 
+    @property
+    def worker(self) -> Worker:
+        """What runs the duties that travel here."""
+        return Worker(_observe, _carry_out)
+
     def facts(self) -> dict[str, Any]:
         """What the machine is made of."""
         return facts.read_facts()
@@ -62,3 +68,17 @@ class Machine:
     def shut_down(self, place: Place, action: str) -> None:
         """Go down: ``off`` or ``reboot``."""
         power.shut_down(place, action)
+
+
+def _observe(place: Place, declared: Declared, tell: Tell) -> None:
+    from kedge.agent.duty_work import observe  # here: in the duty's own process
+
+    observe(place, declared, tell)
+
+
+def _carry_out(
+    place: Place, declared: Declared, mutation: str, args: dict[str, Any], tell: Tell
+) -> dict[str, Any]:
+    from kedge.agent.duty_work import carry_out
+
+    return carry_out(place, declared, mutation, args, tell)

@@ -46,10 +46,20 @@ class Orders:
         self._error: dict[str, str] | None = None
         self.process: Process | None = None
         self._current = ""
+        self._travelled: Mapping[str, Duty] = {}
 
-    def configured(self, record: Mapping[str, bytes]) -> None:
-        """Take in the configured record: begin what is new, end what was withdrawn."""
+    @property
+    def current(self) -> str:
+        """The mutation whose order runs; empty when none does."""
+        return self._current
+
+    def configured(
+        self, record: Mapping[str, bytes], travelled: Mapping[str, Duty] | None = None
+    ) -> None:
+        """Take in the configured record: begin what is new, end what was withdrawn. ``travelled`` are
+        the duties that it brought."""
         self._record = record
+        self._travelled = travelled or {}
         self._wanted = {}
         for name in sorted(record):
             if name.startswith(PREFIX):
@@ -120,12 +130,12 @@ class Orders:
         for mutation, order in self._wanted.items():
             if self.answers.get(mutation, {}).get("id") == order["id"]:
                 continue
-            duty = self._duties.get(mutation)
+            duty = self._duties.get(mutation) or self._travelled.get(mutation)
             if duty is None:
                 problem = KedgeError(
                     "agent.unknown_order",
                     f"this node's agent does not know the order {mutation}",
-                    why="it knows " + ", ".join(sorted(self._duties)),
+                    why="it knows " + ", ".join(sorted({*self._duties, *self._travelled})),
                 )
                 self._fail(mutation, order["id"], problem.as_dict())
                 continue

@@ -5,6 +5,7 @@ The agent has no threads, so a fork is safe, costs about a millisecond and gives
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -59,13 +60,18 @@ class Process:
         return not self._open
 
     def close(self) -> int:
-        """Wait for the end and return the exit code (negative: the signal)."""
+        """Wait for the end and return the exit code (negative: the signal). What it started goes with
+        it, where it is the first of a group."""
         os.close(self.descriptor)
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
         return os.waitstatus_to_exitcode(status)
 
     def kill(self) -> None:
-        """End it, whatever it is doing."""
+        """End it and its group, whatever it is doing."""
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
         os.kill(self.pid, signal.SIGKILL)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from kedge.core.compiled import Compiled
+from kedge.core.duty import Duty
 from kedge.core.kinds import Enum, Value
 from kedge.core.module import Module
 from kedge.core.mutation import Discovery, Mutation
@@ -28,6 +29,7 @@ class Graph:
         self.discoveries: Mapping[str, Discovery] = _by_name(
             d for m in every for d in m.discoveries
         )
+        self.duties: Mapping[str, Duty] = _by_name(d for m in every for d in m.duties)
         self.compiled = compiled
 
     @staticmethod
@@ -96,7 +98,7 @@ class Graph:
         return {compiled.name(v): compiled.symbol(v, value) for v, value in kept.items()}
 
 
-Named = TypeVar("Named", Variable, Mutation, Discovery)
+Named = TypeVar("Named", Variable, Mutation, Discovery, Duty)
 
 
 def _by_name(items: Iterable[Named]) -> dict[str, Named]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+from kedge.core.duty import Duty
 from kedge.core.kinds import Kind, Value
 from kedge.core.mutation import Discovery, Handler, Mutation, Protection, Symbols, Where
 from kedge.core.variable import Relation, Variable
@@ -48,6 +49,7 @@ class Module:
         self.discoveries: list[Discovery] = []
         self.mutations: list[Mutation] = []
         self.protections: list[Protection] = []
+        self.duties: list[Duty] = []
         self.services: list[Service] = []
         self.actions: dict[str, Action] = {}
         self.harmless: set[str] = set()
@@ -125,6 +127,44 @@ class Module:
                 summary=summary,
             )
         )
+
+    def duty(
+        self,
+        name: str,
+        source: str,
+        *,
+        reports: Iterable[Variable] = (),
+        carries_out: Iterable[Mutation] = (),
+        every_s: float = 0.0,
+        timeout_s: float = 30.0,
+        silent_s: float = 0.0,
+        stages: Iterable[str] = ("running",),
+        requires: Allowed | None = None,
+        on_timeout: Mapping[Variable | str, str] | None = None,
+        summary: str = "",
+    ) -> None:
+        """Declare what runs on nodes: ``source`` is the text of a file that needs only the standard
+        library. It ``carries_out`` mutations of this module and ``reports`` variables of this module.
+
+        Nothing heard of these variables for ``silent_s`` (three periods and time-outs, where it is not
+        given) while they are needed means ``on_timeout``.
+        """
+        reported = tuple(reports)
+        orders = tuple(mutation.name for mutation in carries_out)
+        names = tuple(variable.name for variable in reported)
+        duty = Duty(
+            f"{self.name}.{name}", source, names, orders, every_s, timeout_s, tuple(stages), summary
+        )
+        self.duties.append(duty)
+        if reported:
+            self.listens(
+                *reported,
+                timeout_s=silent_s or 3 * (max(every_s, 10.0) + timeout_s),
+                requires=requires,
+                on_timeout=on_timeout,
+                name=name,
+                summary=summary or f"Reported by the duty {duty.name} on the node",
+            )
 
     def edge(
         self,

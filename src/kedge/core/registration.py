@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from kedge.core.duties import check_duties
 from kedge.core.module import Module
 from kedge.core.mutation import Discovery, Mutation, Symbols
 from kedge.core.variable import UNKNOWN, Variable
@@ -25,6 +26,7 @@ def check(modules: Sequence[Module]) -> None:
             *_relations(variables),
             *_references(modules, variables),
             *_discoverers(modules, variables),
+            *check_duties(modules),
         ]
         if not errors:
             errors = list(_cycles(variables))
@@ -44,6 +46,7 @@ def _names(modules: Sequence[Module]) -> Iterator[KedgeError]:
         *(("module", m.name, m.name) for m in modules),
         *(("variable", v.name, m.name) for m in modules for v in m.variables),
         *(("edge", x.name, m.name) for m in modules for x in (*m.mutations, *m.discoveries)),
+        *(("duty", d.name, m.name) for m in modules for d in m.duties),
     ]
     for sort, name, module in declared:
         if (sort, name) in seen:

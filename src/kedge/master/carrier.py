@@ -67,6 +67,8 @@ class StepCarrier:
                     StepFailed(effect.node, effect.step_id, reason(error), next_step(error))
                 )
                 return
+        elif mutation.where == "node":
+            self._io.order(effect.node, mutation.name, {})
         if mutation.where != "node":
             await self._confirm(effect, mutation)
 

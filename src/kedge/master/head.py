@@ -156,16 +156,17 @@ class Head:
         if node is None:
             return
         symbols: dict[str, str] = {}
-        for key, value in values.items():
-            checked = self._checked(name, key, value)
-            node.discovered[key] = Observation(checked, self.clock.wall(), by)
+        checked = {key: self.check(name, key, value) for key, value in values.items()}
+        for key, value in checked.items():
+            node.discovered[key] = Observation(value, self.clock.wall(), by)
             if self.graph.variables[key].planned:
                 symbols[key] = self._symbol(node, key)
         if symbols:
             self.feed(Observed(name, symbols, by))
         self.journal.publish("node", {"node": name})
 
-    def _checked(self, node: str, key: str, value: Value) -> Value:
+    def check(self, node: str, key: str, value: Value) -> Value:
+        """A value as its variable takes it; raises `KedgeError`."""
         variable = self.graph.variables.get(key)
         if variable is None:
             raise KedgeError("observe.unknown", f"nobody declared a variable {key!r}", where=node)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from kedge.core.events import EndStep
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.master.carrier import StepCarrier, current_step
+from kedge.master.encoding import encode
 from kedge.master.head import Head
 from kedge.master.lanes import Lanes
 from kedge.master.link import Link
@@ -136,8 +136,3 @@ class MasterIo:
 
     def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._supervisor.spawn(name, work)
-
-
-def encode(value: Value) -> bytes:
-    """A value as it travels in a record: compact JSON."""
-    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from kedge.master.host import Host
@@ -70,13 +70,22 @@ class Link(asyncio.DatagramProtocol):
 
     def put(self, node: str, name: str, value: bytes | None) -> None:
         """Set (None: remove) an entry of the configured record of ``node``."""
+        self.put_all(node, {name: value})
+
+    def put_all(self, node: str, entries: Mapping[str, bytes | None]) -> None:
+        """Set or remove several entries at once."""
         record = self._records.setdefault(node, {})
-        if value is None:
-            record.pop(name, None)
-        else:
-            record[name] = value
+        for name, value in entries.items():
+            if value is None:
+                record.pop(name, None)
+            else:
+                record[name] = value
         self.parent.set_configured(node, record)
         self._soon()
+
+    def names(self, node: str) -> tuple[str, ...]:
+        """The entries of the configured record of ``node``."""
+        return tuple(self._records.get(node, ()))
 
     def admit(self, permit: BootPermit) -> None:
         """Let the node of a permit join, once."""

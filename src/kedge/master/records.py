@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
+from kedge.master.duties import PREFIX, DutyEntries
+from kedge.master.encoding import encode
 from kedge.master.head import Head
-from kedge.master.io import encode
 from kedge.master.link import Link
 from kedge.master.nodes import NodeState
 from kedge.site.render import render_files
 
 
-def send_records(head: Head, link: Link, node: NodeState) -> None:
-    """Put the node's own record and its rendered host files where its agent will find them."""
+def send_records(head: Head, link: Link, duties: DutyEntries, node: NodeState) -> None:
+    """Put the node's own record, its duties and its rendered host files where its agent will find them."""
     configuration = node.configuration
     site = head.site
     if site is None:
@@ -24,10 +25,14 @@ def send_records(head: Head, link: Link, node: NodeState) -> None:
         "group": configuration.group,
         "addresses": dict(configuration.addresses),
     }
-    link.put(node.name, "node", encode(about))
+    entries: dict[str, bytes | None] = {
+        name: None for name in link.names(node.name) if name.startswith(PREFIX)
+    }
+    entries.update(duties.of(node))
+    entries["node"] = encode(about)
     try:
         files = render_files(site, node.name)
+        entries["files"] = encode([file.as_record() for file in files])
     except KedgeError as error:
         head.journal.write(node.name, "files", error.code, cause=str(error))
-        return
-    link.put(node.name, "files", encode([file.as_record() for file in files]))
+    link.put_all(node.name, entries)

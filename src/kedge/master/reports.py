@@ -13,6 +13,7 @@ from typing import cast
 from kedge.core.events import StepFailed
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
+from kedge.master.duties import PREFIX, reported
 from kedge.master.head import Head
 
 BY = "agent"
@@ -32,6 +33,8 @@ def take_in(head: Head, name: str, changes: Mapping[str, bytes | None]) -> None:
         value = decoded(raw)
         if entry.startswith("order/"):
             answers.append((entry.removeprefix("order/"), value))
+        elif entry.startswith(PREFIX):
+            _duty(head, name, entry.removeprefix(PREFIX), value)
         elif entry in head.graph.variables and _listened(head, entry):
             observed[entry] = value
         elif value is None:
@@ -46,8 +49,28 @@ def take_in(head: Head, name: str, changes: Mapping[str, bytes | None]) -> None:
         _answered(head, name, mutation, answer)
 
 
+def _duty(head: Head, node: str, name: str, told: Value) -> None:
+    """A duty's report: it may speak of the variables that it declares, and of nothing else."""
+    duty = head.graph.duties.get(name)
+    if duty is None:
+        return  # of a module that went while this was on its way
+    values, wrong = reported(duty, told)
+    if wrong:
+        head.journal.write(node, "duty", name, cause=wrong)
+    for variable, value in values.items():
+        try:
+            head.check(node, variable, value)
+        except KedgeError as error:
+            head.journal.write(node, "refused", error.code, cause=str(error))
+            values[variable] = None
+    head.observe(node, values, BY)
+
+
 def _listened(head: Head, variable: str) -> bool:
-    """Whether agents may report a variable: only those for which some discovery listens."""
+    """Whether agents may report a variable by itself: only those for which some discovery listens, and
+    not those of a duty, which come as its report."""
+    if any(variable in duty.reports for duty in head.graph.duties.values()):
+        return False
     return any(
         discovery.handler is None and variable in discovery.variables
         for discovery in head.graph.discoveries.values()

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from kedge.core.graph import Graph
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
+from kedge.master.duties import DutyEntries, place_duties
 from kedge.master.head import Head
 from kedge.master.host import Host
 from kedge.master.intent import Wishes
@@ -95,6 +96,7 @@ async def running(
     lanes = Lanes()
     try:
         graph = Graph.of(installed_modules() if modules is None else list(modules))
+        place_duties(graph, settings.state_dir)
         term = next_term(store)
         engine = host.engine(graph, term)
         remember(engine, store)
@@ -110,7 +112,7 @@ async def running(
         wishes = Wishes(store, graph, host.clock, journal, head, releases)
         operations = Operations(head, wishes, io, store, journal, supervisor, host.random_bytes)
         operations.releases = ReleaseOperations(releases, wishes, io)
-        head.configured = partial(send_records, head, link)
+        head.configured = partial(send_records, head, link, DutyEntries(graph))
         admit_again(permits, link)
         await link.open()
         try:

@@ -17,6 +17,7 @@ from kedge.agent.machine import Machine
 from kedge.agent.orders import Duty
 from kedge.agent.place import Place
 from kedge.agent.process import Process, Tell
+from kedge.agent.travelling import Declared, Worker
 from kedge.lib.errors import KedgeError
 from kedge.lib.host_files import HostFile, files_digest
 from kedge.sim.clock import MachineClock
@@ -84,6 +85,10 @@ class Body(Machine):
     def start(self, work: Callable[[Tell], None]) -> Process:
         return cast("Process", Work(self._owner, work, self._woken))
 
+    @property
+    def worker(self) -> Worker:
+        return Worker(_observes_nothing, _does_nothing)
+
     def facts(self) -> dict[str, Any]:
         return self._owner.facts()
 
@@ -96,6 +101,17 @@ class Body(Machine):
 
     def shut_down(self, place: Place, action: str) -> None:
         self._owner.go_down(action)
+
+
+def _observes_nothing(place: Place, declared: Declared, tell: Tell) -> None:
+    """The files of third parties are not run in the simulated world."""
+    tell({"values": {}})
+
+
+def _does_nothing(
+    place: Place, declared: Declared, mutation: str, args: dict[str, Any], tell: Tell
+) -> dict[str, Any]:
+    return {}
 
 
 class _Asked(Exception):
@@ -128,6 +144,7 @@ class Work:
         self._cancel: Callable[[], object] = lambda: None
         try:
             work(self._tell)
+            self._end(0)
         except _Asked as asked:
             self._cancel = owner.begin(self._carry_out(owner.jobs[asked.name], asked))
 
@@ -220,6 +237,9 @@ class AgentRun:
         process = cast("Work | None", agent.orders.process)
         if process is not None and process.readable:
             agent.hear_order()
+        process = cast("Work | None", agent.duties.process)
+        if process is not None and process.readable:
+            agent.hear_duty()
         if not agent.turn():
             self.stop()
             agent.end()
@@ -247,6 +267,6 @@ class AgentRun:
             self._timer.cancel()
         if self.agent is not None:
             cast("PlainSocket", self.agent.up.socket).close()
-            process = self.agent.orders.process
-            if process is not None:
-                process.kill()
+            for process in (self.agent.orders.process, self.agent.duties.process):
+                if process is not None:
+                    process.kill()

@@ -10,7 +10,7 @@ from fake_modules import modules, named
 from kedge.core.graph import Graph
 from kedge.core.kinds import Anything, Enum, Text
 from kedge.core.module import Module
-from kedge.core.variable import Relation
+from kedge.core.variable import Relation, Variable
 from kedge.lib.errors import KedgeError
 
 
@@ -90,6 +90,42 @@ def no_cost(module: Module) -> None:
     module.edge("go", {x: "b"}, where="head", cost_s=0)
 
 
+OBSERVES = "def observe(here):\n    return {}\n"
+
+
+def duty_speaks_for_another(module: Module) -> None:
+    stage = Variable("boot.stage", Enum(("none",)))
+    module.duty("look", OBSERVES, reports=[stage])
+    module.discoveries.clear()  # it would be refused for a second discoverer, too
+
+
+def duty_does_not_do_what_it_declares(module: Module) -> None:
+    x = module.variable("x", Enum(("a", "b")))
+    module.duty("look", "def look(here):\n    return {}\n", reports=[x])
+
+
+def duty_is_no_python(module: Module) -> None:
+    x = module.variable("x", Enum(("a", "b")))
+    module.duty("look", "def observe(here:\n", reports=[x])
+
+
+def duty_is_too_large(module: Module) -> None:
+    x = module.variable("x", Enum(("a", "b")))
+    module.duty("look", OBSERVES + "#" * 70_000, reports=[x])
+
+
+def duty_runs_all_the_time(module: Module) -> None:
+    x = module.variable("x", Enum(("a", "b")))
+    module.duty("look", OBSERVES, reports=[x], every_s=0.1)
+
+
+def duty_carries_out_what_the_head_does(module: Module) -> None:
+    x = module.variable("x", Enum(("a", "b")))
+    module.listens(x, timeout_s=1)
+    go = module.edge("go", {x: "b"}, where="head")
+    module.duty("look", "def carry_out(here, mutation, args):\n    pass\n", carries_out=[go])
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "parties"),
     [
@@ -112,6 +148,12 @@ def no_cost(module: Module) -> None:
         (no_cost, "cost", ("third.go",)),
         (protects_an_unknown_symbol, "unknown_symbol", ("third", "power.state=purple")),
         (live_and_destructive, "live", ("third.go",)),
+        (duty_speaks_for_another, "duty", ("third.look", "boot.stage")),
+        (duty_does_not_do_what_it_declares, "duty", ("third.look", "observe", "third.x")),
+        (duty_is_no_python, "duty", ("third.look", "is not Python")),
+        (duty_is_too_large, "duty", ("third.look", "65536")),
+        (duty_runs_all_the_time, "duty", ("third.look", "0.1 s", "5 s")),
+        (duty_carries_out_what_the_head_does, "duty", ("third.look", "third.go", "node")),
     ],
 )
 def test_a_misfit_is_refused(

@@ -131,7 +131,7 @@ def collect_blobs(
 
 
 def _named_digests(state_dir: Path) -> Iterator[str]:
-    for folder in ("images", "layer0"):
+    for folder in ("images", "layer0", "duties"):
         for path in (state_dir / folder).glob("*.json"):
             try:
                 content = path.read_bytes()
