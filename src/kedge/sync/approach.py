@@ -42,6 +42,8 @@ class Times(Protocol):
     def renew_s(self) -> float: ...
     @property
     def prefer_s(self) -> float: ...
+    @property
+    def features(self) -> int: ...
 
 
 class Traveller(Protocol):
@@ -185,6 +187,7 @@ class Course:
             is_join=join,
             renewal=purpose is Purpose.RENEW,
             random_bytes=child.random_bytes,
+            features=child.options.features,
         )
         self._purpose, self._target = purpose, target
         self._tries = 0

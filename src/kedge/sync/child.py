@@ -23,7 +23,7 @@ from kedge.sync import wire
 from kedge.sync.approach import Course, Purpose
 from kedge.sync.events import ChildEvent, Configured, ParentLost, Refused, SessionUp
 from kedge.sync.exchange import Exchange
-from kedge.sync.handshake import Agreed
+from kedge.sync.handshake import FEATURES, Agreed
 from kedge.sync.keys import Chance, RandomBytes
 from kedge.sync.record import Incoming, Outgoing
 from kedge.sync.session import Address, Effect, Input, Session, State
@@ -44,6 +44,7 @@ class ChildOptions(NamedTuple):
     prefer_s: float = 60.0  # how often a parent further up the list is tried
     overlap_s: float = 10.0  # how long the session before is still read
     ask_first_s: float = 0.5  # before an unanswered heartbeat is repeated, doubling
+    features: int = FEATURES  # of the protocol, that are offered
 
 
 class Child:
@@ -263,7 +264,7 @@ class Child:
         session = Session.from_agreed(agreed, is_parent=False, address=target, now=now)
         exchange = Exchange(
             self.node, self.epoch, self._outgoing, self._incoming,
-            is_parent=False, chance=self._chance,
+            is_parent=False, chance=self._chance, features=agreed.features,
         )  # fmt: skip
         self._current = self._sessions[session.key_id] = (session, exchange)
         self._heartbeat_s, self._lost_after_s = agreed.heartbeat_s, agreed.lost_after_s

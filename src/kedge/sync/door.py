@@ -11,6 +11,7 @@ from kedge.sync import handshake, wire
 from kedge.sync.admission import OFFERS_MAX, Node, Quiet, Rate, judge
 from kedge.sync.events import Refused
 from kedge.sync.exchange import Exchange
+from kedge.sync.handshake import FEATURES
 from kedge.sync.keys import Chance, RandomBytes
 from kedge.sync.links import Link, Links
 from kedge.sync.session import Address, Input, Session, State
@@ -30,6 +31,7 @@ class ParentOptions:
     handshakes_burst: float = 10000.0
     refused_every_s: float = 10.0  # per node and reason, for the event
     advice_every_s: float = 1.0  # per address, for what is sent to strangers
+    features: int = FEATURES  # of the protocol, that are offered
 
     @property
     def lost_after_s(self) -> float:
@@ -115,6 +117,7 @@ class Door:
             heartbeat_s=self._options.heartbeat_s,
             lost_after_s=self._options.lost_after_s,
             random_bytes=self._random_bytes,
+            features=self._options.features,
         )
         if answer is None:
             return
@@ -122,8 +125,9 @@ class Door:
         session = Session.from_agreed(agreed, is_parent=True, address=address, now=now)
         epoch = Epoch(hello.epoch.term, hello.epoch.counter)
         exchange = Exchange(
-            node.name, epoch, node.outgoing, node.incoming, is_parent=True, chance=self._chance
-        )
+            node.name, epoch, node.outgoing, node.incoming,
+            is_parent=True, chance=self._chance, features=agreed.features,
+        )  # fmt: skip
         is_join = hello.secret == pb.SECRET_TOKEN
         link = Link(session, exchange, node, agreed, welcome, hello.nonce, is_join, hello.renewal)
         self._links.add(link)

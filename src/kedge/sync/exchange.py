@@ -8,11 +8,17 @@ and a doubt in it (the hashes differ) or another epoch means everything is sent 
 from __future__ import annotations
 
 from kedge.sync import wire
+from kedge.sync.digest import KEPT_FROM_ENTRIES
+from kedge.sync.handshake import FEATURE_LARGE, FEATURE_TREE_HASH
 from kedge.sync.keys import Chance
 from kedge.sync.record import NOTHING, Incoming, Outcome, Outgoing, Stamp, acceptable
 from kedge.sync.transfer import RETRY_FIRST_S, RETRY_MAX_S, Receiving, Sending, back_off
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch
+
+GATHER_S = 0.05
+"""The least time between the starts of two transfers of a large record: what changes meanwhile, in a
+whole subtree, travels together. A change after a quiet time goes at once."""
 
 
 class News:
@@ -33,9 +39,9 @@ class Exchange:
     """One session's share in the two records."""
 
     __slots__ = (
-        "_ask", "_chance", "_failures", "_full", "_held_counter", "_not_before", "_number", "_peer",
-        "_peer_doubts", "_receiving", "_say_ack", "_say_held", "_say_status", "_sending",
-        "epoch", "incoming", "is_parent", "node", "outgoing",
+        "_ask", "_chance", "_failures", "_full", "_held_counter", "_limits", "_not_before", "_number",
+        "_peer", "_peer_doubts", "_receiving", "_say_ack", "_say_held", "_say_status", "_sending",
+        "_tree", "epoch", "incoming", "is_parent", "node", "outgoing",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +53,7 @@ class Exchange:
         *,
         is_parent: bool,
         chance: Chance,
+        features: int = 0,
     ) -> None:
         self.node = node
         self.epoch = epoch  # the child's boot: the default of all epochs in this session
@@ -54,12 +61,14 @@ class Exchange:
         self.incoming = incoming
         self.is_parent = is_parent
         self._chance = chance
+        self._tree = bool(features & FEATURE_TREE_HASH)
+        self._limits = wire.LARGE if features & FEATURE_LARGE else wire.SMALL
         self._peer: Stamp | None = None  # what it holds; None until it has said so
         self._peer_doubts = False
         self._held_counter = -1  # of the frame that said so
         self._full = False  # the peer's version came from a predecessor: no difference builds on it
         self._sending: Sending | None = None
-        self._receiving = Receiving()
+        self._receiving = Receiving(self._limits.fragments)
         self._number = 0
         self._not_before = 0.0
         self._failures = 0
@@ -79,7 +88,7 @@ class Exchange:
         for status in frame.status:
             if self._ours(status, incoming=True) and len(status.hash) == wire.HASH_BYTES:
                 stamp = self._stamp(status)
-                if stamp is not None and self.incoming.compare(stamp, status.hash):
+                if stamp is not None and self.incoming.compare(stamp, status.hash, tree=self._tree):
                     self._say_held = True  # the doubt, at once
         if current:
             for held in frame.held:
@@ -102,7 +111,7 @@ class Exchange:
         self._say_held = True
         update = wire.parse_update(blob)
         for record in update.records if update is not None else ():
-            if not self._ours(record, incoming=True) or not acceptable(record):
+            if not self._ours(record, incoming=True) or not acceptable(record, self._limits):
                 continue
             stamp = self._stamp(record)
             if stamp is None or (self.is_parent and stamp.epoch != self.epoch):
@@ -190,7 +199,7 @@ class Exchange:
         """The frames to send now."""
         if self._sending is None and self._behind() and now >= self._not_before:
             self._overtake()
-            self._start()
+            self._start(now)
         parts = self._sending.parts(now) if self._sending is not None else []
         frames: list[pb.Frame] = []
         if self._ask or self._say_status or self._say_held or self._say_ack or parts:
@@ -217,8 +226,9 @@ class Exchange:
         return frame
 
     def _fill_status(self, frame: pb.Frame) -> None:
-        status = frame.status.add(hash=self.outgoing.hash)
-        self._fill_stamp(status, self.outgoing.stamp)
+        out = self.outgoing
+        status = frame.status.add(hash=out.tree_hash if self._tree else out.hash)
+        self._fill_stamp(status, out.stamp)
 
     def _fill_stamp(self, part: pb.Status | pb.Held, stamp: Stamp) -> None:
         part.version = stamp.version
@@ -230,16 +240,23 @@ class Exchange:
         peer, out = self._peer, self.outgoing
         if peer is None or not out.version or peer.epoch > out.epoch:
             return False
-        return self._peer_doubts or peer != out.stamp
+        return (self._peer_doubts or peer != out.stamp) and self.fits
 
-    def _start(self) -> None:
+    def _start(self, now: float) -> None:
         out, peer = self.outgoing, self._peer
         base = 0
         if peer is not None and peer.epoch == out.epoch and not self._peer_doubts:
             base = 0 if self._full else peer.version
         update = pb.Update(records=[out.difference(base)])
         self._number += 1
+        if len(out.entries) >= KEPT_FROM_ENTRIES:
+            self._not_before = now + GATHER_S
         self._sending = Sending(self._number, update.SerializeToString(), out.version, self._chance)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the peer takes a record as large as ours."""
+        return self.outgoing.fits(self._limits)
 
     @property
     def is_answered(self) -> bool:

@@ -14,7 +14,9 @@ from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import HEADER_BYTES, MAC_BYTES, Epoch, Kind
 
 _SUITES = {1: pb.SUITE_AES_256_GCM, 2: pb.SUITE_CHACHA20_POLY1305}
-FEATURES = 0  # none yet: the tree will need some
+FEATURE_TREE_HASH = 1  # the hash of a status is the tree hash
+FEATURE_LARGE = 2  # records may be as large as a sub-master's
+FEATURES = FEATURE_TREE_HASH | FEATURE_LARGE
 
 
 class Agreed(NamedTuple):
@@ -27,12 +29,13 @@ class Agreed(NamedTuple):
     peer_key_id: int
     heartbeat_s: float
     lost_after_s: float
+    features: int = 0  # that both ends have
 
 
 class Approach:
     """A child's hello that waits for its welcome."""
 
-    __slots__ = ("_private", "_secret", "datagram", "is_join", "key_id", "nonce")
+    __slots__ = ("_features", "_private", "_secret", "datagram", "is_join", "key_id", "nonce")
 
     def __init__(
         self,
@@ -43,11 +46,13 @@ class Approach:
         is_join: bool,
         renewal: bool,
         random_bytes: RandomBytes,
+        features: int = FEATURES,
     ) -> None:
         self.is_join = is_join
         self.key_id = int.from_bytes(random_bytes(4), "big")
         self.nonce = random_bytes(wire.NONCE_BYTES)
         self._secret = secret
+        self._features = features
         self._private, public = keys.new_key_pair(random_bytes)
         hello = pb.Hello(
             node=node,
@@ -57,7 +62,7 @@ class Approach:
             version_min=wire.VERSION_MIN,
             version_max=wire.VERSION_MAX,
             suites=[pb.SUITE_AES_256_GCM, pb.SUITE_CHACHA20_POLY1305],
-            features=FEATURES,
+            features=features,
             renewal=renewal,
         )
         wire.fill_epoch(hello.epoch, epoch)
@@ -87,6 +92,7 @@ class Approach:
             welcome.key_id,
             heartbeat_s,
             min(4 * 3600.0, max(1.5 * heartbeat_s, welcome.lost_after_ms / 1000)),
+            welcome.features & self._features,
         )
 
 
@@ -117,18 +123,20 @@ def welcome(
     heartbeat_s: float,
     lost_after_s: float,
     random_bytes: RandomBytes,
+    features: int = FEATURES,
 ) -> tuple[bytes, Agreed] | None:
     """The answer to an authentic hello, and what it agrees on; None for a bad public key."""
     version, suite = common_version(hello), common_suite(hello)
     if version is None or suite is None:
         return None
+    features &= hello.features
     private, public = keys.new_key_pair(random_bytes)
     body = pb.Welcome(
         nonce=random_bytes(wire.NONCE_BYTES),
         public_key=public,
         key_id=own_key_id,
         version=version,
-        features=hello.features & FEATURES,
+        features=features,
         heartbeat_ms=round(heartbeat_s * 1000),
         lost_after_ms=round(lost_after_s * 1000),
     )
@@ -138,7 +146,9 @@ def welcome(
     session = keys.derive(secret, private, hello.public_key, datagram, said)
     if session is None:
         return None
-    agreed = Agreed(session, suite, version, own_key_id, child_key_id, heartbeat_s, lost_after_s)
+    agreed = Agreed(
+        session, suite, version, own_key_id, child_key_id, heartbeat_s, lost_after_s, features
+    )
     return said + keys.welcome_code(session, said), agreed
 
 

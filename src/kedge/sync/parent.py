@@ -118,8 +118,22 @@ class Parent:
         known = self._node(node)
         gone = {name: None for name in known.outgoing.entries if name not in entries}
         changed = known.outgoing.write({**entries, **gone}) or known.outgoing.declare()
-        if changed and known.current is not None:
-            self._links.touch(known.current)
+        self._said(known, changed)
+
+    def change_configured(self, node: str, changes: Mapping[str, bytes | None]) -> None:
+        """Set some names of what the node should be, None for unknown; the others stay.
+
+        Costs no more than the changes, however large the record is. What holds of ``set_configured``
+        after a restart holds here: begin with all of it.
+        """
+        known = self._node(node)
+        self._said(known, known.outgoing.write(changes))
+
+    def _said(self, known: Node, changed: bool) -> None:
+        link = self._links.get(known.current) if changed else None
+        if link is not None:
+            self._links.touch(link.session.key_id)
+            self._check_fits(link, link.session.address, self._now)
 
     def configured_version(self, node: str) -> int:
         """The version that ``ConfiguredAcked`` will name when the node holds all of it."""
@@ -244,6 +258,14 @@ class Parent:
             if not (link.renewal and was_live):
                 self._events.append(Resumed(node.name, epoch, address))
         node.current = link.session.key_id
+        self._check_fits(link, address, now)
+
+    def _check_fits(self, link: Link, address: Address, now: float) -> None:
+        """A child of an older release takes no record of a sub-master: say so, it will not come."""
+        name = link.node.name
+        if not link.exchange.fits and self._outranked.may((name, "fits"), now):
+            reason = "its release takes no configuration as large as this"
+            self._events.append(Refused(address, name, reason))
 
     def _read_sealed(self, header: Header, datagram: bytes, address: Address, now: float) -> None:
         link = self._links.get(header.key_id)

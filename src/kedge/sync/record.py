@@ -7,22 +7,15 @@ takes the greater, whatever the network did in between.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
 from kedge.lib.errors import KedgeError
 from kedge.sync import wire
+from kedge.sync.digest import KEPT_FROM_ENTRIES, Entry, TreeHash, flat_hash
 from kedge.sync.v1 import sync_pb2 as pb
-from kedge.sync.wire import NEVER, Epoch
-
-
-class Entry(NamedTuple):
-    """A value (None: unknown) and the record's version when it changed last."""
-
-    value: bytes | None
-    version: int
+from kedge.sync.wire import NEVER, Epoch, Limits
 
 
 class Stamp(NamedTuple):
@@ -35,29 +28,18 @@ class Stamp(NamedTuple):
 NOTHING = Stamp(NEVER, 0)
 
 
-def hash_entries(entries: Mapping[str, Entry]) -> bytes:
-    """The 128-bit BLAKE2b over all names and values, in the order of the names' bytes."""
-    digest = hashlib.blake2b(digest_size=wire.HASH_BYTES)
-    for encoded, name in sorted((name.encode(), name) for name in entries):
-        value = entries[name].value
-        digest.update(len(encoded).to_bytes(4, "big") + encoded)
-        if value is None:
-            digest.update(b"\0")
-        else:
-            digest.update(b"\1" + len(value).to_bytes(4, "big") + value)
-    return digest.digest()
-
-
 class Outgoing:
     """A record that this end writes."""
 
-    __slots__ = ("_hash", "_size_bytes", "entries", "epoch", "version")
+    __slots__ = ("_flat", "_recent", "_size_bytes", "_tree", "entries", "epoch", "version")
 
     def __init__(self, epoch: Epoch) -> None:
         self.epoch = epoch
         self.version = 0
         self.entries: dict[str, Entry] = {}
-        self._hash: bytes | None = None
+        self._recent: dict[str, None] = {}  # all names, those that changed last at the end
+        self._flat: bytes | None = None
+        self._tree = TreeHash()
         self._size_bytes = 0
 
     @property
@@ -66,9 +48,19 @@ class Outgoing:
 
     @property
     def hash(self) -> bytes:
-        if self._hash is None:
-            self._hash = hash_entries(self.entries)
-        return self._hash
+        """The flat hash."""
+        if self._flat is None:
+            self._flat = flat_hash(self.entries)
+        return self._flat
+
+    @property
+    def tree_hash(self) -> bytes:
+        """The hash for peers that know it."""
+        return self._tree.of(self.entries)
+
+    def fits(self, limits: Limits) -> bool:
+        """Whether a peer with these limits takes the record."""
+        return len(self.entries) <= limits.entries and self._size_bytes <= limits.size_bytes
 
     def write(self, changes: Mapping[str, bytes | None]) -> bool:
         """Set names to values, None for unknown; one new version. False when nothing differs."""
@@ -84,19 +76,22 @@ class Outgoing:
             _check(name, value)
             old = self.entries.get(name)
             size_bytes += _size_bytes(name, value) - (_size_bytes(name, old.value) if old else 0)
-        too_many = len(self.entries.keys() | fresh.keys()) > wire.RECORD_MAX_ENTRIES
-        if too_many or size_bytes > wire.RECORD_MAX_BYTES:
+        count = len(self.entries) + sum(name not in self.entries for name in fresh)
+        if count > wire.LARGE.entries or size_bytes > wire.LARGE.size_bytes:
             raise KedgeError(
                 "sync.record_too_large",
-                f"a record holds at most {wire.RECORD_MAX_ENTRIES} entries"
-                f" and {wire.RECORD_MAX_BYTES} bytes",
+                f"a record holds at most {wire.LARGE.entries} entries"
+                f" and {wire.LARGE.size_bytes} bytes",
                 why=f"it would hold {size_bytes} bytes",
             )
         self.version += 1
         for name, value in fresh.items():
             self.entries[name] = Entry(value, self.version)
+            self._recent.pop(name, None)
+            self._recent[name] = None
         self._size_bytes = size_bytes
-        self._hash = None
+        self._flat = None
+        self._tree.changed(fresh)
         return True
 
     def declare(self) -> bool:
@@ -115,19 +110,35 @@ class Outgoing:
         """The entries that changed after version ``base``; base 0 is all of them."""
         record = pb.Record(base=base, version=self.version)
         wire.fill_epoch(record.epoch, self.epoch)
-        for name, entry in self.entries.items():
-            if entry.version > base or base == 0:
-                part = record.entries.add(name=name, version=entry.version)
-                if entry.value is not None:
-                    part.value = entry.value
+        for name in self._since(base):
+            entry = self.entries[name]
+            part = record.entries.add(name=name, version=entry.version)
+            if entry.value is not None:
+                part.value = entry.value
         return record
+
+    def _since(self, base: int) -> list[str]:
+        if base == 0:
+            return list(self.entries)
+        if len(self.entries) < KEPT_FROM_ENTRIES:
+            return [name for name, entry in self.entries.items() if entry.version > base]
+        names: list[str] = []
+        for name in reversed(self._recent):
+            if self.entries[name].version <= base:
+                break
+            names.append(name)
+        names.reverse()
+        return names
 
     def restore(self, record: pb.Record) -> None:
         """Take over what a predecessor saved with ``difference(0)``."""
         self.version = record.version
         self.entries = {part.name: _entry(part) for part in record.entries}
+        by_version = sorted(self.entries, key=lambda name: self.entries[name].version)
+        self._recent = dict.fromkeys(by_version)
         self._size_bytes = sum(_size_bytes(n, e.value) for n, e in self.entries.items())
-        self._hash = None
+        self._flat = None
+        self._tree.replaced()
 
 
 class Outcome(Enum):
@@ -141,27 +152,36 @@ class Outcome(Enum):
 class Incoming:
     """A record that the other end writes, as far as it is known here."""
 
-    __slots__ = ("_hash", "doubtful", "entries", "stamp")
+    __slots__ = ("_flat", "_tree", "doubtful", "entries", "stamp")
 
     def __init__(self) -> None:
         self.stamp = NOTHING
         self.entries: dict[str, Entry] = {}
         self.doubtful = False
-        self._hash: bytes | None = None
+        self._flat: bytes | None = None
+        self._tree = TreeHash()
 
     @property
     def hash(self) -> bytes:
-        if self._hash is None:
-            self._hash = hash_entries(self.entries)
-        return self._hash
+        """The flat hash."""
+        if self._flat is None:
+            self._flat = flat_hash(self.entries)
+        return self._flat
+
+    @property
+    def tree_hash(self) -> bytes:
+        """The hash for peers that know it."""
+        return self._tree.of(self.entries)
 
     def values(self) -> dict[str, bytes]:
         """The entries that are known."""
         return {name: e.value for name, e in self.entries.items() if e.value is not None}
 
-    def compare(self, stamp: Stamp, digest: bytes) -> bool:
+    def compare(self, stamp: Stamp, digest: bytes, *, tree: bool = False) -> bool:
         """Doubt what is held when the writer's hash differs at the same version; True if new."""
-        if self.doubtful or stamp != self.stamp or stamp == NOTHING or digest == self.hash:
+        if self.doubtful or stamp != self.stamp or stamp == NOTHING:
+            return False
+        if digest == (self.tree_hash if tree else self.hash):
             return False
         self.doubtful = True
         return True
@@ -176,23 +196,33 @@ class Incoming:
             if stamp < self.stamp or (stamp == self.stamp and not self.doubtful):
                 return Outcome.STALE, {}
             entries = {part.name: _entry(part) for part in record.entries}
+            changes = _changes(self.entries, entries)
+            self.entries = entries
+            self._tree.replaced()
+            self.doubtful = False
         else:
             if stamp <= self.stamp:
                 return Outcome.STALE, {}
             if epoch != self.stamp.epoch or record.base > self.stamp.version:
                 return Outcome.GAP, {}
-            entries = dict(self.entries)
-            for part in record.entries:
-                held = entries.get(part.name)
-                if held is None or part.version > held.version:
-                    entries[part.name] = _entry(part)
-        changes = _changes(self.entries, entries)
-        self.entries = entries
+            changes = self._merge(record)
         self.stamp = stamp
-        self._hash = None
-        if record.base == 0:
-            self.doubtful = False
+        self._flat = None
         return Outcome.APPLIED, changes
+
+    def _merge(self, record: pb.Record) -> dict[str, bytes | None]:
+        changes: dict[str, bytes | None] = {}
+        written: list[str] = []
+        for part in record.entries:
+            name = part.name
+            held = self.entries.get(name)
+            if held is None or part.version > held.version:
+                entry = self.entries[name] = _entry(part)
+                written.append(name)
+                if (held.value if held else None) != entry.value:
+                    changes[name] = entry.value
+        self._tree.changed(written)
+        return changes
 
     def saved(self) -> pb.Record:
         """All of it, for a successor's ``restore``."""
@@ -208,14 +238,15 @@ class Incoming:
         """Take over what a predecessor held."""
         self.stamp = Stamp(Epoch(record.epoch.term, record.epoch.counter), record.version)
         self.entries = {part.name: _entry(part) for part in record.entries}
-        self._hash = None
+        self._flat = None
+        self._tree.replaced()
 
 
-def acceptable(record: pb.Record) -> bool:
-    """Whether a received record is within the protocol's limits and consistent in itself."""
+def acceptable(record: pb.Record, limits: Limits = wire.LARGE) -> bool:
+    """Whether a received record is within the session's limits and consistent in itself."""
     if not 0 < record.version <= wire.NUMBER_MAX or record.base >= record.version:
         return False
-    if len(record.entries) > wire.RECORD_MAX_ENTRIES or wire.parse_epoch(record.epoch) is None:
+    if len(record.entries) > limits.entries or wire.parse_epoch(record.epoch) is None:
         return False
     for part in record.entries:
         if not record.base < part.version <= record.version:

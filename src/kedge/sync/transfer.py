@@ -6,6 +6,8 @@ The window opens by one with each acknowledged part and halves at each time-out.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from kedge.sync import wire
 from kedge.sync.keys import Chance
 from kedge.sync.v1 import sync_pb2 as pb
@@ -77,7 +79,7 @@ class Sending:
         """Strike out what has arrived."""
         if ack.transfer != self.number or ack.next > self.count:
             return
-        arrived = [index for index in self._missing if index < ack.next]
+        arrived = list(takewhile(lambda index: index < ack.next, self._missing))
         bits = int.from_bytes(ack.beyond[:BEYOND_MAX_BYTES], "little")
         first = ack.next + 1
         arrived += [first + i for i in range(bits.bit_length()) if bits >> i & 1]
@@ -107,28 +109,26 @@ class Sending:
 class Receiving:
     """The receiver's half of all transfers of one session, one at a time."""
 
-    __slots__ = ("_count", "_next", "_parts", "_size_bytes", "number")
+    __slots__ = ("_count", "_most", "_next", "_parts", "number")
 
-    def __init__(self) -> None:
+    def __init__(self, fragments_max: int = wire.LARGE.fragments) -> None:
         self.number = 0
+        self._most = fragments_max
         self._count = 0
         self._next = 0  # all parts below have arrived
         self._parts: dict[int, bytes] = {}
-        self._size_bytes = 0
 
     def accept(self, fragment: pb.Fragment) -> bytes | None:
         """Take in a part; returns the whole when it was the last one missing, once."""
-        in_range = 0 < fragment.count <= wire.FRAGMENTS_MAX and fragment.index < fragment.count
+        in_range = 0 < fragment.count <= self._most and fragment.index < fragment.count
         if not in_range or fragment.transfer < max(1, self.number):
             return None
         if fragment.transfer > self.number:
             self.number, self._count = fragment.transfer, fragment.count
-            self._parts, self._next, self._size_bytes = {}, 0, 0
+            self._parts, self._next = {}, 0
         if fragment.count != self._count or self._next == self._count:
             return None
-        if fragment.index not in self._parts:
-            self._parts[fragment.index] = fragment.part
-            self._size_bytes += len(fragment.part)
+        self._parts.setdefault(fragment.index, fragment.part)
         while self._next in self._parts:
             self._next += 1
         if self._next < self._count:
@@ -140,8 +140,9 @@ class Receiving:
     def acknowledgement(self) -> pb.FragmentAck:
         """What has arrived of the newest transfer."""
         bits = 0
-        for index in self._parts:
-            if 0 <= index - self._next - 1 < BEYOND_MAX_BYTES * 8:
-                bits |= 1 << (index - self._next - 1)
+        if len(self._parts) > self._next:  # some have arrived out of turn
+            for place in range(BEYOND_MAX_BYTES * 8):
+                if self._next + 1 + place in self._parts:
+                    bits |= 1 << place
         beyond = bits.to_bytes(-(-bits.bit_length() // 8), "little")
         return pb.FragmentAck(transfer=self.number, next=self._next, beyond=beyond)

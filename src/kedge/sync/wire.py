@@ -28,15 +28,28 @@ FRAGMENT_BYTES = 960  # leaves room for status and acknowledgements in the same 
 
 NAME_MAX_BYTES = 255
 VALUE_MAX_BYTES = 2 << 20
-RECORD_MAX_BYTES = 4 << 20
-RECORD_MAX_ENTRIES = 4096
-FRAGMENTS_MAX = -(-RECORD_MAX_BYTES // FRAGMENT_BYTES) + RECORD_MAX_ENTRIES // 2
 NUMBER_MAX = 2**63 - 1  # terms, counters and versions; a peer that says more is not believed
 
 NONCE_BYTES = 32
 PUBLIC_KEY_BYTES = 32
 SECRET_BYTES = 32
 HASH_BYTES = 16
+
+
+class Limits(NamedTuple):
+    """How large a record may be in a session."""
+
+    entries: int
+    size_bytes: int
+
+    @property
+    def fragments(self) -> int:
+        """Of the largest record, with what its entries take beside names and values."""
+        return -(-self.size_bytes // FRAGMENT_BYTES) + self.entries // 2
+
+
+SMALL = Limits(4096, 4 << 20)
+LARGE = Limits(65536, 64 << 20)  # where both ends say FEATURE_LARGE
 
 
 class Kind(IntEnum):

@@ -1,8 +1,8 @@
 """The bytes of every released version are kept: today's code makes and understands them.
 
-``join-v1.json`` was recorded with all randomness fixed. When this version's bytes must change, the
-version must change: add a file, never edit one. ``python tests/unit/sync/test_sync_fixtures.py``
-prints today's.
+``join-v1.json`` was recorded with all randomness fixed, before there were features; ``join-v1-f3.json``
+with both ends offering features 1 and 2. When a version's bytes must change, the version or the features
+must: add a file, never edit one. ``python tests/unit/sync/test_sync_fixtures.py`` prints today's.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from kedge.sync.child import Child
+from kedge.sync.child import Child, ChildOptions
+from kedge.sync.door import ParentOptions
 from kedge.sync.events import Configured, ConfiguredAcked, Discovered, Joined
+from kedge.sync.handshake import FEATURES
 from kedge.sync.parent import Parent
 from kedge.sync.wire import Epoch
 
@@ -35,14 +37,16 @@ def numbered(start: int):
     return lambda length: (next(numbers).to_bytes(2, "big") * length)[:length]
 
 
-def recorded() -> dict[str, Any]:
+def recorded(features: int = FEATURES) -> dict[str, Any]:
     """A join, a configuration of three parts, a report, a heartbeat: who sent what, in hex."""
-    parent = Parent(incarnation=Epoch(3, 7), random_bytes=numbered(1000), chance=Half())
+    parent = Parent(incarnation=Epoch(3, 7), random_bytes=numbered(1000), chance=Half(),
+                    options=ParentOptions(features=features))  # fmt: skip
     token = bytes(range(32))
     parent.admit("n001", Epoch(3, 42), token, 100.0)
     parent.set_configured("n001", {"node": b'{"name":"n001"}', "files": b"f" * 2000})
     child = Child("n001", Epoch(3, 42), ["head"], token=token,
-                  random_bytes=numbered(1), chance=Half())  # fmt: skip
+                  random_bytes=numbered(1), chance=Half(),
+                  options=ChildOptions(features=features))  # fmt: skip
     child.set_discovered("boot.stage", b'"layer0"')
     child.set_discovered("progress", b"0.5")
     child.set_discovered("progress", None)
@@ -68,9 +72,10 @@ def recorded() -> dict[str, Any]:
     return {"version": 1, "sent": sent, "saved": child.export().hex()}
 
 
-def test_todays_code_speaks_version_1_byte_by_byte():
-    kept = json.loads((FIXTURES / "join-v1.json").read_text())
-    now = recorded()
+@pytest.mark.parametrize(("fixture", "features"), [("join-v1", 0), ("join-v1-f3", 3)])
+def test_todays_code_speaks_every_kept_version_byte_by_byte(fixture: str, features: int):
+    kept = json.loads((FIXTURES / f"{fixture}.json").read_text())
+    now = recorded(features)
     for place, (was, is_) in enumerate(zip(kept["sent"], now["sent"], strict=True)):
         assert list(is_) == was, f"datagram {place} differs"
     assert now["saved"] == kept["saved"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from kedge.lib.errors import KedgeError
-from kedge.sync import wire
-from kedge.sync.record import Incoming, Outcome, Outgoing, Stamp, acceptable, hash_entries
+from kedge.sync import digest, wire
+from kedge.sync.digest import KEPT_FROM_ENTRIES, flat_hash
+from kedge.sync.record import Incoming, Outcome, Outgoing, Stamp, acceptable
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch
 
@@ -39,7 +42,44 @@ def test_a_difference_holds_what_changed_since_and_merges_to_the_same():
     assert held.apply(out.difference(2), E1) == (Outcome.APPLIED, {"a": None, "c": b"3"})
     assert held.stamp == out.stamp
     assert held.hash == out.hash
+    assert held.tree_hash == out.tree_hash
     assert held.values() == {"b": b"2", "c": b"3"}
+
+
+def test_the_tree_hash_follows_changes_as_if_it_were_made_anew():
+    """Across the size from which leaves are kept, and after everything was replaced."""
+    rng = random.Random(4)
+    out, held = Outgoing(E1), Incoming()
+    seen: set[bytes] = set()
+    for turn in range(300):
+        base = out.version
+        if not out.write(
+            {f"n{rng.randrange(1 + turn)}": rng.choice([None, b"", rng.randbytes(4)])}
+        ):
+            continue
+        held.apply(out.difference(0 if turn % 50 == 0 else base), E1)
+        again = Outgoing(E1)
+        again.restore(out.difference(0))
+        assert held.tree_hash == out.tree_hash == again.tree_hash
+        seen.add(out.tree_hash)
+    assert len(out.entries) > KEPT_FROM_ENTRIES
+    assert len(seen) > 100
+
+
+def test_one_change_in_a_large_record_costs_no_look_at_the_others():
+    """Counted, not timed: a change among 20,000 entries hashes a bucket and the root."""
+    out = Outgoing(E1)
+    out.write({f"n{number}": b"v" * 500 for number in range(20_000)})
+    whole = out.tree_hash
+    with pytest.MonkeyPatch.context() as patch:
+        said: list[int] = []
+        hashed = digest._hash
+        patch.setattr(digest, "_hash", lambda blob: said.append(len(blob)) or hashed(blob))
+        out.write({"n7": b"w" * 500})
+        assert out.tree_hash != whole
+        assert len(said) == 3
+        assert sum(said) < 10_000
+    assert [part.name for part in out.difference(1).entries] == ["n7"]
 
 
 def test_what_is_older_or_builds_on_nothing_held_changes_nothing():
@@ -97,7 +137,7 @@ def test_the_hash_covers_names_values_and_unknowns():
         out = Outgoing(E1)
         out.write(dict.fromkeys(state, b"x"))
         out.write(state)
-        digests.add(hash_entries(out.entries))
+        digests.add(flat_hash(out.entries))
     assert len(digests) == len(states)
 
 
@@ -112,7 +152,7 @@ def test_limits_are_said_and_leave_the_record_as_it_was():
             out.write({"z": b"1", name: value})
         assert raised.value.code == code
     with pytest.raises(KedgeError) as raised:
-        out.write({f"n{i}": b"" for i in range(wire.RECORD_MAX_ENTRIES)})
+        out.write({f"n{i}": b"" for i in range(wire.LARGE.entries)})
     assert raised.value.code == "sync.record_too_large"
     assert (out.version, list(out.entries)) == (1, ["a"])
 

@@ -103,4 +103,4 @@ def test_a_node_without_protobuf_speaks_the_same_bytes():
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == json.loads((HERE / "fixtures/join-v1.json").read_text())
+    assert json.loads(done.stdout) == json.loads((HERE / "fixtures/join-v1-f3.json").read_text())

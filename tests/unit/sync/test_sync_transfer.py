@@ -57,7 +57,7 @@ def test_the_receiver_ignores_what_does_not_fit():
         pb.Fragment(transfer=0, index=0, count=1),
         pb.Fragment(transfer=1, index=0, count=0),
         pb.Fragment(transfer=1, index=2, count=2),
-        pb.Fragment(transfer=1, index=0, count=wire.FRAGMENTS_MAX + 1),
+        pb.Fragment(transfer=1, index=0, count=wire.LARGE.fragments + 1),
     ):
         assert receiver.accept(wrong) is None
     assert receiver.number == 0
