@@ -22,6 +22,7 @@ from kedge.core.events import (
     Effect,
     EndStep,
     Event,
+    GroupLeased,
     Many,
     NodeRemoved,
     Observed,
@@ -116,7 +117,11 @@ def random_event(
         limits = (("b", "rack1"),) if rng.random() < 0.3 else ()
         spans = (("out", "rack1"),) if rng.random() < 0.2 else ()
         prints = [rng.choice(["", "f1", f"f{name}"]) for name in some]
-        return [ConfiguredMany(some, goals, prints, hold, group, rng.choice("ab"), limits, spans)]
+        owner = "sm1" if rng.random() < 0.15 else ""
+        kind = rng.choice("ab")
+        return [ConfiguredMany(some, goals, prints, hold, group, kind, limits, spans, owner)]
+    if what < 0.94:
+        return [GroupLeased(rng.choice(["g1", "g2"]), rng.choice(["", "no lease"]))]
     if what < 0.96:
         return [Retried(node)]
     if what < 0.98:

@@ -29,7 +29,8 @@ class NodeConfigured(Struct, frozen=True):
     mutations declare, a mutation's, or a pattern of those (``power.*``). ``spans`` are the pools that
     it draws from while it is out of service. ``fingerprint`` stands for everything that is configured:
     told again with the same one, nothing changed; with another (or none), a person changed something,
-    so the node gets a new episode and its quarantine ends.
+    so the node gets a new episode and its quarantine ends. ``elsewhere`` says who else acts on the node
+    (empty: this engine does): then it is only looked at, and no effect comes of it.
     """
 
     node: str
@@ -40,6 +41,7 @@ class NodeConfigured(Struct, frozen=True):
     limits: Pools = ()
     spans: Pools = ()
     fingerprint: str = ""
+    elsewhere: str = ""
 
 
 class NodeRemoved(Struct, frozen=True, gc=False):
@@ -82,6 +84,7 @@ class ConfiguredMany(Struct, frozen=True):
     hardware_class: str = ""
     limits: Pools = ()
     spans: Pools = ()
+    elsewhere: str = ""
 
 
 class StepFailed(Struct, frozen=True, gc=False):
@@ -129,6 +132,14 @@ class BudgetSet(Struct, frozen=True, gc=False):
     span: bool = False
 
 
+class GroupLeased(Struct, frozen=True, gc=False):
+    """Whether destructive steps may begin on the nodes of a group: ``why`` they may not (empty: they
+    may). A group of which nothing was said may."""
+
+    group: str
+    why: str = ""
+
+
 class Tick(Struct, frozen=True, gc=False):
     """Time has passed: the caller's timer for `Engine.next_timeout` came due."""
 
@@ -144,6 +155,7 @@ Event = (
     | Requested
     | Retried
     | BudgetSet
+    | GroupLeased
     | Tick
 )
 
@@ -244,7 +256,7 @@ def apart(event: Event) -> Iterator[Event]:
         for node, fingerprint in zip(event.nodes, event.fingerprints, strict=True):
             yield NodeConfigured(
                 node, event.goals, event.hold, event.group, event.hardware_class,
-                event.limits, event.spans, fingerprint,
+                event.limits, event.spans, fingerprint, event.elsewhere,
             )  # fmt: skip
     else:
         yield event

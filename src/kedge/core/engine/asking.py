@@ -61,8 +61,8 @@ def ask_unknown(common: Common, record: Record) -> None:
 
 
 def may_ask(record: Record, asked: Ask) -> bool:
-    """Whether the discovery makes sense now."""
-    return all(record.state[v] in allowed for v, allowed in asked.reads)
+    """Whether the discovery makes sense now, and is for this engine to ask."""
+    return not record.elsewhere and all(record.state[v] in allowed for v, allowed in asked.reads)
 
 
 def heard(common: Common, record: Record, variables: list[int], *, fresh: bool = True) -> None:

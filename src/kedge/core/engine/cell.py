@@ -59,6 +59,7 @@ class Cell:
     limits: Pools
     spans: Pools
     hold: str
+    elsewhere: str
     phase: Phase
     why: str
     next_step: str
@@ -71,7 +72,7 @@ class Cell:
         """Equal for equal situations."""
         return (
             self.seen, self.state, self.goals, self.group, self.hardware_class, self.limits, self.spans,
-            self.hold, self.phase, self.why, self.next_step, self.pardoned, self.asking,
+            self.hold, self.elsewhere, self.phase, self.why, self.next_step, self.pardoned, self.asking,
             self.errand and self.errand.key,
         )  # fmt: skip
 
@@ -106,7 +107,7 @@ def cell_of(record: Record) -> Cell:
     episode = record.episode
     return Cell(
         record.seen, record.state, record.goals, record.group, record.hardware_class,
-        record.limits, record.spans, record.hold, record.phase, record.why,
+        record.limits, record.spans, record.hold, record.elsewhere, record.phase, record.why,
         record.next_step, record.pardoned, tuple(record.asking or ()),
         None if episode is None else _errand(episode),
     )  # fmt: skip

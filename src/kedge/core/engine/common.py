@@ -74,6 +74,7 @@ class Common:
         default_factory=dict[tuple[State, Seen, bool], Move]
     )
     stalled: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    unleased: dict[str, str] = field(default_factory=dict[str, str])
     grounds: dict[Goals, Ground] = field(default_factory=dict[Goals, Ground])
     drawn: dict[tuple[int, Pools], Pools] = field(default_factory=dict[tuple[int, Pools], Pools])
     _ready: deque[str] = field(default_factory=deque[str])

@@ -35,6 +35,9 @@ def look_again(common: Common) -> None:
 
 def decide(common: Common, record: Record) -> None:
     """Start what can start, and say what the node is doing."""
+    if record.elsewhere:
+        settle(common, record, "waiting", f"for {record.elsewhere}, which acts on the node", "")
+        return
     if record.hold or record.quarantine:
         if record.episode is not None and not record.episode.running:
             end_episode(common, record)

@@ -18,13 +18,14 @@ from kedge.core.engine.failing import fail_step
 from kedge.core.engine.knowing import learn
 from kedge.core.engine.record import Record
 from kedge.core.engine.steps import node_of
-from kedge.core.engine.telling import configure, forgive, remove, request
+from kedge.core.engine.telling import configure, forgive, leased, remove, request
 from kedge.core.engine.together import take
 from kedge.core.events import (
     BudgetSet,
     ConfiguredMany,
     DiscoveryFailed,
     Event,
+    GroupLeased,
     NodeConfigured,
     NodeRemoved,
     Observed,
@@ -101,13 +102,15 @@ def _told(common: Common, event: Event, kept: dict[str, keeping.Saved]) -> None:
     elif isinstance(event, NodeConfigured):
         one = ConfiguredMany(
             (event.node,), event.goals, (event.fingerprint,), event.hold, event.group,
-            event.hardware_class, event.limits, event.spans,
+            event.hardware_class, event.limits, event.spans, event.elsewhere,
         )  # fmt: skip
         configure(common, one, kept)
     elif isinstance(event, BudgetSet):
         budgets = common.spans if event.span else common.budgets
         for waiter in budgets.limit((event.budget, event.pool), event.limit):
             common.wake(node_of(waiter))
+    elif isinstance(event, GroupLeased):
+        leased(common, event)
     elif isinstance(event, Requested):
         request(common, event)
     elif isinstance(event, StepFailed | DiscoveryFailed | Retried | NodeRemoved):

@@ -61,7 +61,7 @@ def under_way(common: Common, asked: set[str]) -> list[NodeClass]:
     alike: dict[object, tuple[Record, list[str]]] = {}
     for name in names:
         record = common.look(name)
-        if name in asked or record is None or record.hold or record.quarantine:
+        if name in asked or record is None or record.hold or record.elsewhere or record.quarantine:
             continue
         episode = record.episode
         if episode is None or episode.plan is None or episode.done == episode.plan.all_done:

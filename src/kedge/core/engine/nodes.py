@@ -176,8 +176,8 @@ class Nodes:
         asking = {number: stamps[first + i] for i, number in enumerate(cell.asking)}
         return Record(
             self.names[row], cell.seen, cell.state, cell.goals, cell.group, cell.hardware_class,
-            cell.limits, cell.spans, cell.hold, cell.phase, float(columns.since[row]), cell.why,
-            cell.next_step, episode, asking=asking or None,
+            cell.limits, cell.spans, cell.hold, cell.elsewhere, cell.phase,
+            float(columns.since[row]), cell.why, cell.next_step, episode, asking=asking or None,
             surprises=float(self._settings.surprises), refilled_at=now, pardoned=cell.pardoned,
             configured_at=float(columns.configured_at[row]),
         )  # fmt: skip

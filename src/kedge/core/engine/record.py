@@ -112,6 +112,7 @@ class Record:
     limits: Pools = ()
     spans: Pools = ()
     hold: str = ""
+    elsewhere: str = ""
     phase: Phase = "waiting"
     since: float = -1.0
     why: str = ""

@@ -38,6 +38,11 @@ def may_start(
         episode.waits = f"to try {step.name} again: {failures.reason}"
         episode.waits_next = failures.next_step
         return False
+    why = common.unleased.get(record.group) if step.destructive else None
+    if why:
+        episode.waits = f"with {step.name}: {why}"
+        episode.waits_next = "kedge submaster list"
+        return False
     if step.destructive and not _breaker_lets(common, record, episode, step):
         return False
     if breaks and not may_break(common, record, episode, wanted):

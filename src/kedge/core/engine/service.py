@@ -60,7 +60,7 @@ def is_down(common: Common, record: Record) -> bool:
 
 def count(common: Common, record: Record) -> None:
     """Note whether the node uses its span pools by itself. Call after its view or goals changed."""
-    pools = record.spans if is_down(common, record) else ()
+    pools = record.spans if is_down(common, record) and not record.elsewhere else ()
     _wake(common, common.spans.count(record.name, pools))
 
 

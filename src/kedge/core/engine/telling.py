@@ -16,10 +16,10 @@ from kedge.core.engine.common import Common
 from kedge.core.engine.failing import end_episode
 from kedge.core.engine.record import Record
 from kedge.core.engine.requests import drop_requests
-from kedge.core.engine.service import gone, reconfigured
+from kedge.core.engine.service import gone, leave, reconfigured
 from kedge.core.engine.steps import end_step, withdraw
 from kedge.core.engine.together import take
-from kedge.core.events import ConfiguredMany, RequestDone, Requested
+from kedge.core.events import ConfiguredMany, GroupLeased, RequestDone, Requested
 from kedge.core.planner.task import Goals
 
 
@@ -40,7 +40,10 @@ def configure(common: Common, event: ConfiguredMany, kept: dict[str, keeping.Sav
             _configured(common, event, goals, new, told, record, saved)
         else:
             alike.setdefault((new, told), []).append(row)
-    same = (goals, event.hold, event.group, event.hardware_class, event.limits, event.spans)
+    same = (
+        goals, event.hold, event.group, event.hardware_class, event.limits, event.spans,
+        event.elsewhere,
+    )  # fmt: skip
     for (new, told), rows in alike.items():
         act = partial(_configured, common, event, goals, new, told)
         take(common, np.array(rows, np.int32), ("configured", same, new, told), act)
@@ -70,11 +73,13 @@ def _configured(
     saved: keeping.Saved | None = None,
 ) -> None:
     changed = told or goals != record.goals or event.hold != record.hold
+    changed = changed or event.elsewhere != record.elsewhere
     _note_goals(common, record, goals)
     if record.group != event.group:
         common.breaker.leave(record.group, record.name)
         common.breaker.join(event.group)
     record.goals, record.group, record.hold = goals, event.group, event.hold
+    record.elsewhere = event.elsewhere
     record.hardware_class = event.hardware_class
     if (event.limits, event.spans) != (record.limits, record.spans):
         record.limits, record.spans = event.limits, event.spans
@@ -88,7 +93,35 @@ def _configured(
     if record.hold:
         drop_requests(common, record, f"the node is held: {record.hold}")
         withdraw(common, record)
+    if record.elsewhere:
+        drop_requests(common, record, f"{record.elsewhere} acts on the node")
+        _let_go(common, record)
     common.wake(record.name)
+
+
+def _let_go(common: Common, record: Record) -> None:
+    """Somebody else acts on the node now: nothing that was begun here goes on."""
+    withdraw(common, record)
+    for running in list(record.running):
+        end_step(common, record, running, "dropped", f"{record.elsewhere} acts on the node now")
+    end_episode(common, record)
+    leave(common, record, f"{record.elsewhere} acts on the node now")
+    record.quarantine = record.asking = record.deaf = None
+
+
+def leased(common: Common, event: GroupLeased) -> None:
+    """Destructive steps of a group may begin, or not any more."""
+    if common.unleased.get(event.group, "") == event.why:
+        return
+    if event.why:
+        common.unleased[event.group] = event.why
+    else:
+        common.unleased.pop(event.group, None)
+    common.transitions.clear()
+    for name in common.nodes.differing():
+        record = common.look(name)
+        if record is not None and record.group == event.group:
+            common.wake(name)
 
 
 def _note_goals(common: Common, record: Record, goals: Goals) -> None:
@@ -117,6 +150,8 @@ def request(common: Common, event: Requested) -> None:
     reason = ""
     if record is None:
         reason = "no such node"
+    elif record.elsewhere:
+        reason = f"{record.elsewhere} acts on the node"
     elif record.hold:
         reason = f"the node is held: {record.hold}"
     elif record.quarantine:
