@@ -114,14 +114,17 @@ class Child:
         """Whether the parent is known to hold everything that was reported."""
         return self._current is not None and self._current[1].in_step
 
-    def export(self) -> bytes:
-        """All that a successor needs, keys included: write it with mode 0600, never log it."""
+    def export(self, *, records: bool = True) -> bytes:
+        """All that a successor needs, keys included: write it with mode 0600, never log it.
+
+        Without the ``records`` it is small: the successor reports anew and is configured anew.
+        """
         saved = pb.SavedChild(
             node=self.node,
             token=self._course.token or b"",
             node_key=self._course.node_key or b"",
-            discovered=self._outgoing.difference(0),
-            configured=self._incoming.saved(),
+            discovered=self._outgoing.difference(0) if records else None,
+            configured=self._incoming.saved() if records else None,
         )
         wire.fill_epoch(saved.epoch, self.epoch)
         return saved.SerializeToString()

@@ -36,7 +36,7 @@ from kedge.sync.events import (
 from kedge.sync.exchange import News
 from kedge.sync.keys import Chance, RandomBytes
 from kedge.sync.links import NEVER_AT, Link, Links
-from kedge.sync.record import Incoming, Outgoing
+from kedge.sync.record import NOTHING, Entry, Incoming, Outgoing, Stamp
 from kedge.sync.session import Address, Effect, Input, State
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch, Header, Kind
@@ -110,12 +110,17 @@ class Parent:
         for link in self._links.of(known) if known is not None else ():
             self._links.close(link, Input.REVOKED)
 
-    def set_configured(self, node: str, entries: Mapping[str, bytes]) -> None:
+    def set_configured(
+        self, node: str, entries: Mapping[str, bytes], tenure: Epoch | None = None
+    ) -> None:
         """What the node should be, whole; names that are gone become unknown at the node.
 
         After a restart say nothing until it *is* whole: the first call replaces what the node has.
+        ``tenure`` (None: the incarnation) orders this record among those of all owners of the node.
         """
         known = self._node(node)
+        if tenure is not None:
+            known.outgoing.succeed(tenure)
         gone = {name: None for name in known.outgoing.entries if name not in entries}
         changed = known.outgoing.write({**entries, **gone}) or known.outgoing.declare()
         self._said(known, changed)
@@ -144,6 +149,16 @@ class Parent:
         """What the node reported, as far as it came."""
         known = self._nodes.get(node)
         return known.incoming.values() if known is not None else {}
+
+    def held(self, node: str) -> tuple[Stamp, Mapping[str, Entry]]:
+        """The discovered record as it came, with its stamp: what a relay passes on."""
+        known = self._nodes.get(node)
+        return (NOTHING, {}) if known is None else (known.incoming.stamp, known.incoming.entries)
+
+    def epoch(self, node: str) -> Epoch | None:
+        """The epoch of the boot that joined last, here or (`know`) elsewhere."""
+        known = self._nodes.get(node)
+        return known.epoch if known is not None else None
 
     def is_attached(self, node: str) -> bool:
         """Whether the node has a session and is not silent."""

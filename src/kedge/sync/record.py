@@ -94,6 +94,14 @@ class Outgoing:
         self._tree.changed(fresh)
         return True
 
+    def succeed(self, epoch: Epoch) -> bool:
+        """Begin a later tenure with an empty record that says nothing yet; False where this is the one."""
+        if epoch <= self.epoch:
+            return False
+        self.epoch, self.version, self.entries = epoch, 0, {}
+        self._hash, self._size_bytes = None, 0
+        return True
+
     def declare(self) -> bool:
         """Let the record count as written even when it is empty: the peer's copy is to be so too."""
         if self.version:
