@@ -99,7 +99,8 @@ class Outgoing:
         if epoch <= self.epoch:
             return False
         self.epoch, self.version, self.entries = epoch, 0, {}
-        self._hash, self._size_bytes = None, 0
+        self._recent, self._size_bytes, self._flat = {}, 0, None
+        self._tree.replaced()
         return True
 
     def declare(self) -> bool:
