@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "image": ("image:image", "Import images and look at them."),
     "layer0": ("layer0:layer0", "Build the boot environment, and list what was built."),
     "secret": ("secret:secret", "Store credentials that the site names."),
-    "sim": ("sim:sim", "Run Kedge on simulated machines, to try a site or the commands."),
+    "sim": ("sim:sim", "Run Kedge on simulated machines, to try a site, a failure or commands."),
     "lab": ("lab:group", "Run a test cluster of virtual machines with real BMCs on this machine."),
     "completion": ("completion:completion", "Print the completion script of a shell."),
     "version": ("version:version", "Show the version."),

@@ -1,15 +1,16 @@
-"""``kedge sim``: Kedge on machines that are not there, to try a site or the commands."""
+"""``kedge sim``: Kedge on machines that are not there, to try a site, a failure or the commands."""
 
 from __future__ import annotations
 
 import click
 
 from kedge.cli.serve import run_master
+from kedge.cli.simulate import run_once, soak
 
 
 @click.group()
 def sim() -> None:
-    """Run Kedge on simulated machines, to try a site or the commands."""
+    """Run Kedge on simulated machines, to try a site, a failure or the commands."""
 
 
 @sim.command()
@@ -34,3 +35,7 @@ def serve(pace: float, seed: int, verbose: bool) -> None:
     from kedge.sim.devices import simulated
 
     run_master(verbose=verbose, modules=simulated(installed_modules(), pace=pace, seed=seed))
+
+
+sim.add_command(run_once)
+sim.add_command(soak)

@@ -8,12 +8,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
 from kedge.master.clock import Clock
 from kedge.master.gathering import Gathering
 from kedge.stores.port import Entry, LoggedEvent, Note, Store
 
 FLUSH_AFTER_S = 0.05
+AGAIN_S = 5.0
+MOST_UNWRITTEN = 20_000
+"""Entries that wait for a disk that cannot be written; beyond that the oldest are lost."""
+FAILING = "log"
 MOST_MENTIONS = 50_000
 WATCHER_QUEUE = 2000
 
@@ -47,11 +52,15 @@ class Watcher:
 
 
 class Journal:
-    """Gathers what happens for a moment, then writes it in one transaction."""
+    """Gathers what happens for a moment, then writes it in one transaction. What cannot be written is
+    kept and tried again; ``failing`` is where that is told."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, failing: dict[str, str] | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._failing: dict[str, str] = {} if failing is None else failing
+        self._unwritten: list[Entry] = []
+        self._lost = 0
         self._gathering = Gathering()
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: set[Watcher] = set()
@@ -66,26 +75,49 @@ class Journal:
     def add(self, nodes: tuple[str, ...], notes: tuple[Note, ...]) -> None:
         """Append events that hold for each of ``nodes`` (none of them twice)."""
         self._gathering.add(self._clock.wall(), nodes, notes)
-        if self._gathering.mentions >= MOST_MENTIONS:
+        if self._gathering.mentions >= MOST_MENTIONS and not self._unwritten:
             self.flush()
         elif self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(FLUSH_AFTER_S, self.flush)
+            self._flush_after(FLUSH_AFTER_S)
+
+    def _flush_after(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.flush)
 
     def flush(self) -> None:
         """Write what is gathered, and tell the watchers."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._gathering:
+        if not self._gathering and not self._unwritten:
             return
-        entries = self._gathering.take()
-        last = self._store.append(entries)
+        entries = [*self._unwritten, *self._gathering.take()]
+        try:
+            last = self._store.append(entries)
+        except KedgeError as error:
+            self._keep(entries, error)
+            return
+        self._unwritten = []
+        self._failing.pop(FAILING, None)
         if self._watchers:
             seq = last + 1 - sum(len(entry.notes) for entry in entries)
             for entry in entries:
                 self.publish("event", replace(entry, seq=seq))
                 seq += len(entry.notes)
+
+    def _keep(self, entries: list[Entry], error: KedgeError) -> None:
+        """Try again later; where there are too many, the oldest are lost."""
+        self._unwritten = entries[-MOST_UNWRITTEN:]
+        self._lost += len(entries) - len(self._unwritten)
+        lost = f"; {self._lost} of its oldest entries are lost" if self._lost else ""
+        self._failing[FAILING] = f"{error}{lost}"
+        self._flush_after(AGAIN_S)
+
+    def close(self) -> None:
+        """Write what is left, if that is possible."""
+        self.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def publish(self, topic: str, message: Mapping[str, Any] | Entry) -> None:
         """Tell those who watch now; nothing is kept."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from kedge.master.host import Host
+from kedge.master.late_writes import LateWrites
 from kedge.master.permits import BootPermit
 from kedge.master.settings import Settings
-from kedge.stores.port import Store
 from kedge.sync.door import ParentOptions
 from kedge.sync.events import Joined, ParentEvent
 from kedge.sync.parent import Parent
@@ -27,13 +27,13 @@ class Link(asyncio.DatagramProtocol):
     def __init__(
         self,
         settings: Settings,
-        store: Store,
+        writes: LateWrites,
         host: Host,
         term: int,
         told: Callable[[ParentEvent], None],
     ) -> None:
         self._settings = settings
-        self._store = store
+        self._writes = writes
         self._host = host
         self._clock = host.clock
         self._told = told
@@ -47,7 +47,7 @@ class Link(asyncio.DatagramProtocol):
             chance=random.Random(host.random_number()),
             options=ParentOptions(heartbeat_s=settings.heartbeat_s),
         )
-        for node, record in store.records(KIND).items():
+        for node, record in writes.records(KIND).items():
             epoch = Epoch(record["term"], record["counter"])
             self.parent.know(node, epoch, base64.b64decode(record["key"]))
 
@@ -101,7 +101,7 @@ class Link(asyncio.DatagramProtocol):
         """The site no longer knows the node: nor does the link."""
         self._records.pop(node, None)
         self.parent.forget(node)
-        self._store.put(KIND, node, None)
+        self._writes.put(KIND, node, None)
 
     def _soon(self) -> None:
         if not self._flush_due and self._transport is not None:
@@ -130,7 +130,7 @@ class Link(asyncio.DatagramProtocol):
             "counter": event.epoch.counter,
             "key": base64.b64encode(event.node_key).decode(),
         }
-        self._store.put(KIND, event.node, record)
+        self._writes.put(KIND, event.node, record)
 
     def _set_timer(self) -> None:
         if self._timer is not None:

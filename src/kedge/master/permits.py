@@ -10,6 +10,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from kedge.master.late_writes import LateWrites
 from kedge.stores.port import Store
 
 KIND = "permit"
@@ -38,8 +39,8 @@ class BootPermit:
 class Permits:
     """All permits that are open now, at most one a node."""
 
-    def __init__(self, store: Store, term: int, random_bytes: Callable[[int], bytes]) -> None:
-        self._store = store
+    def __init__(self, writes: LateWrites, term: int, random_bytes: Callable[[int], bytes]) -> None:
+        self._writes = writes
         self._random_bytes = random_bytes
         self._term = term
         self._counter = 0
@@ -51,7 +52,7 @@ class Permits:
                 base64.b64decode(record["token"]),
                 record["given"],
             )
-            for node, record in store.records(KIND).items()
+            for node, record in writes.records(KIND).items()
         }
 
     def grant(self, node: str) -> BootPermit:
@@ -71,7 +72,7 @@ class Permits:
     def end(self, node: str) -> None:
         """Forget the node's permit: it was used, or its boot is over."""
         if self.open.pop(node, None) is not None:
-            self._store.put(KIND, node, None)
+            self._writes.put(KIND, node, None)
 
     def _keep(self, permit: BootPermit) -> BootPermit:
         record = {
@@ -80,7 +81,7 @@ class Permits:
             "token": base64.b64encode(permit.token).decode(),
             "given": permit.given,
         }
-        self._store.put(KIND, permit.node, record)
+        self._writes.put_now(KIND, permit.node, record)
         self.open[permit.node] = permit
         return permit
 

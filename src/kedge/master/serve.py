@@ -19,6 +19,7 @@ from kedge.master.intent import Wishes
 from kedge.master.io import MasterIo
 from kedge.master.journal import Journal
 from kedge.master.lanes import Lanes
+from kedge.master.late_writes import LateWrites
 from kedge.master.link import Link
 from kedge.master.memory import keep_memory, remember, save_memory
 from kedge.master.neighbours import Neighbours
@@ -100,12 +101,16 @@ async def running(
         term = next_term(store)
         engine = host.engine(graph, term)
         remember(engine, store)
-        journal = Journal(store, host.clock)
+        failing: dict[str, str] = {}
+        journal = Journal(store, host.clock, failing)
+        writes = LateWrites(store, failing)
         head = Head(graph, engine, host.clock, journal)
-        supervisor = Supervisor(lambda name, why: journal.write("", "service", name, cause=why))
-        permits = Permits(store, term, host.random_bytes)
+        supervisor = Supervisor(
+            lambda name, why: journal.write("", "service", name, cause=why), failing
+        )
+        permits = Permits(writes, term, host.random_bytes)
         neighbours = Neighbours(head, permits)
-        link = Link(settings, store, host, term, neighbours.told)
+        link = Link(settings, writes, host, term, neighbours.told)
         named = Secrets(settings.state_dir / "secrets.yaml", host.environment)
         io = MasterIo(settings, head, link, permits, named, lanes, supervisor)
         releases = Releases(store, graph, host.clock, journal)
@@ -129,9 +134,10 @@ async def running(
             await io.carrier.close()
             await supervisor.close()
             link.close()
-            save_memory(engine, store)
             journal.write("", "master", "stop")
-            journal.flush()
+            journal.close()
+            writes.close()
+            save_memory(engine, store)
     finally:
         lanes.close()
         store.close()

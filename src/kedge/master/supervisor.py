@@ -37,10 +37,12 @@ async def outcome(work: Work) -> KedgeError | TimeoutError | None:
 class Supervisor:
     """Runs named services for as long as it is not closed. ``tell(name, error)`` hears of failures."""
 
-    def __init__(self, tell: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, tell: Callable[[str, str], None], failing: dict[str, str] | None = None
+    ) -> None:
         self._tell = tell
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self.failing: dict[str, str] = {}
+        self.failing: dict[str, str] = {} if failing is None else failing
 
     def spawn(self, name: str, work: Work) -> None:
         """Start ``work``; one that runs under the same name is ended first."""

@@ -25,6 +25,8 @@ class Powered(Protocol):
     """The machine behind a BMC."""
 
     @property
+    def has_mains(self) -> bool: ...
+    @property
     def has_power(self) -> bool: ...
     def power_on(self) -> None: ...
     def power_off(self) -> None: ...
@@ -38,6 +40,7 @@ class Ills:
 
     hangs: bool = False
     busy: bool = False
+    slow_s: float = 0.0
     late_s: float = 0.0
     lies_s: float = 0.0
     drops: float = 0.0
@@ -63,6 +66,11 @@ class SimulatedBmc:
         self._machine = machine
         self._heard = heard
         self._shown: tuple[str, float] = ("off", 0.0)
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether nothing answers at its address."""
+        return self.ills.hangs or not self._machine.has_mains
 
     @property
     def chance(self) -> random.Random:
@@ -142,9 +150,9 @@ class SimulatedDriver:
         if device is None:
             return _failed(CALL_TIMEOUT_S, no_answer(self._bmc))
         trip_s = self._bmcs.network.round_trip_s(source, device.end)
-        if trip_s is None or device.ills.hangs:
+        if trip_s is None or device.is_mute:
             return _failed(CALL_TIMEOUT_S, no_answer(self._bmc))
-        taken_s = trip_s + device.chance.uniform(*ANSWERS_WITHIN_S)
+        taken_s = trip_s + device.chance.uniform(*ANSWERS_WITHIN_S) + device.ills.slow_s
         if device.ills.busy:
             return _failed(taken_s, busy(self._bmc, "no free session"))
         if self._bmc.password != device.password:

@@ -46,6 +46,7 @@ class Owner(Protocol):
     def write_files(self, files: tuple[HostFile, ...]) -> None: ...
     def go_down(self, action: str) -> None: ...
     def begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]: ...
+    def holds(self, agent: Agent) -> None: ...
 
 
 class Memory(Keeping):
@@ -240,6 +241,7 @@ class AgentRun:
         process = cast("Work | None", agent.duties.process)
         if process is not None and process.readable:
             agent.hear_duty()
+        self._owner.holds(agent)
         if not agent.turn():
             self.stop()
             agent.end()

@@ -17,14 +17,14 @@ class MachineClock:
 
     def __init__(self, true: Callable[[], float], *, start: float = 0.0, rate: float = 1.0) -> None:
         self._true = true
-        self._rate = rate
+        self.rate = rate
         self._base_true = true()
         self._base = start
         self.wall_offset_s = 0.0
 
     def now(self) -> float:
         """Seconds on the boot clock, which only grows."""
-        return self._base + (self._true() - self._base_true) * self._rate
+        return self._base + (self._true() - self._base_true) * self.rate
 
     def wall(self) -> float:
         """Seconds since the epoch, as this machine believes."""
@@ -33,8 +33,8 @@ class MachineClock:
 
     def true_at(self, moment: float) -> float:
         """The true time at which the boot clock shows ``moment``."""
-        return self._base_true + (moment - self._base) / self._rate
+        return self._base_true + (moment - self._base) / self.rate
 
     def run_at(self, rate: float) -> None:
         """From now on a second of true time is ``rate`` seconds here."""
-        self._base, self._base_true, self._rate = self.now(), self._true(), rate
+        self._base, self._base_true, self.rate = self.now(), self._true(), rate

@@ -5,42 +5,38 @@ It holds everything that a fault can touch, by name, and everything that is look
 
 from __future__ import annotations
 
-import ipaddress
+from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-import msgspec
-
+from kedge.core.condition import Condition
 from kedge.core.graph import Graph
 from kedge.core.kinds import Value
 from kedge.core.module import Module
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
-from kedge.modules.boot.layer0.record import ARCHITECTURES, Blob, Layer0, digest_of, save_record
 from kedge.modules.image import importer
-from kedge.modules.image.blobs import write_blob
 from kedge.modules.image.relation import reference_of
 from kedge.modules.power import reach
-from kedge.sim import machine as machines
+from kedge.sim import traits
 from kedge.sim.bmc import Bmcs, SimulatedBmc
 from kedge.sim.clock import MachineClock
+from kedge.sim.faults.kind import Overlay
 from kedge.sim.head import Outside, Program
 from kedge.sim.loop import Loop
 from kedge.sim.machine import SimulatedMachine
 from kedge.sim.network import Network
-from kedge.sim.registry import MEGABYTE, Registry, finisher_of, skopeo_of
+from kedge.sim.preparing import PASSWORD, head_address, prepare, secrets_of
+from kedge.sim.registry import Registry, finisher_of, skopeo_of
 from kedge.sim.watch import Watch
 from kedge.sim.web import Web
 from kedge.sim.world import World
 from kedge.site.loading import load
-from kedge.site.model import Site
 from kedge.stores.sqlite import SqliteStore
 
 HEAD = "head"
-PASSWORD = "right"
-LAYER0_BYTES = 45 * MEGABYTE
 DRIFT = 100e-6
 """How wrong the clocks of machines are from the start, as a share."""
 
@@ -68,12 +64,13 @@ class Cluster:
         self.registry = Registry(world, self.network)
         self.bmcs = Bmcs(self.network)
         self.watch = Watch(world)
+        self.overlay = Overlay()
         self.physics = Loop(world, "physics", MachineClock(world.time), self.watch.physics_failed)
         self._outside = Outside(
             world, self.network, self.web, self.watch, modules, self.registry.sizes
         )
-        self._around = machines.Outside(
-            world, self.network, self.web, self.physics, self._boot_urls
+        self._around = traits.Outside(
+            world, self.network, self.web, self.physics, self._boot_urls, self.watch.rises
         )
         self.heads: dict[str, Program] = {}
         self.machines: dict[str, SimulatedMachine] = {}
@@ -136,9 +133,7 @@ class Cluster:
         )
         self.machines[node.name] = made
         self.of_mac[made.mac] = node.name
-        reference = reference_of(node.values.get("image.wanted"))
-        if reference and reference not in self.registry.images:
-            self.registry.push(reference)
+        self.push(node.values.get("image.wanted"))
         written = node.values.get("power.bmc")
         if isinstance(written, dict):
             key = str(written["address"]), str(written.get("system") or "")
@@ -147,8 +142,33 @@ class Cluster:
                 self.world, end, node.name, made, PASSWORD, self.watch.bmc_heard
             )
 
+    def push(self, wanted: Value) -> None:
+        """Have the registry hold an image that somebody wants."""
+        reference = reference_of(wanted)
+        if reference and reference not in self.registry.images:
+            self.registry.push(reference)
+
     def _drift(self, end: str) -> float:
         return 1.0 + self.world.streams(f"drift {end}").uniform(-DRIFT, DRIFT)
+
+    def condition(self, node: str) -> Condition | None:
+        """A node as its owner shows it; None where nobody serves it now."""
+        master = self.head.master
+        if master is None or node not in master.head.nodes:
+            return None
+        return master.head.engine.condition(node)
+
+    def phases(self) -> dict[str, int]:
+        """How many nodes are in which phase, as their owners show them."""
+        found: Counter[str] = Counter()
+        for node in self.machines:
+            condition = self.condition(node)
+            found[condition.phase if condition is not None else "not served"] += 1
+        return dict(sorted(found.items()))
+
+    def image_of(self, node: str) -> str:
+        """The reference of the image that a machine really runs."""
+        return self.registry.imported.get(self.machines[node].image, "")
 
     def bmc(self, node: str) -> SimulatedBmc | None:
         """The BMC of a node."""
@@ -212,47 +232,3 @@ def _end() -> str:
     import asyncio
 
     return cast("Loop", asyncio.get_running_loop()).end
-
-
-def head_address(site: Site, network: str) -> str:
-    """The head's address: the gateway, or the first address that no node has. Raises `KedgeError`."""
-    described = site.networks.get(network)
-    if described is None:
-        raise KedgeError(
-            "sim.no_network", f"the site has no network {network!r}",
-            next_step=f"It has: {', '.join(site.networks) or 'none'}",
-        )  # fmt: skip
-    taken = {node.addresses.get(network) for node in site.nodes.values()}
-    if described.gateway and described.gateway not in taken:
-        return described.gateway
-    hosts = ipaddress.ip_network(described.cidr, strict=False).hosts()
-    return next(str(host) for host in hosts if str(host) not in taken)
-
-
-def secrets_of(site: Site) -> list[str]:
-    """The names of the secrets that the site's BMCs need."""
-    named: set[str] = set()
-    for node in site.nodes.values():
-        written = node.values.get("power.bmc")
-        if isinstance(written, dict) and written.get("credentials"):
-            named.add(str(written["credentials"]))
-    return sorted(named)
-
-
-def prepare(state_dir: Path, secrets: list[str], sizes: dict[str, int]) -> None:
-    """A head's state directory with a layer0 for each architecture and the secrets."""
-    (state_dir / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-    for arch in ARCHITECTURES:
-        parts: list[Blob] = []
-        for name in ("initramfs", "squashfs"):
-            written = write_blob(state_dir, f"{name} of layer0 for {arch}".encode())
-            sizes[written.blob] = LAYER0_BYTES
-            parts.append(Blob(written.blob, written.size_bytes))
-        initramfs, squashfs = parts
-        digest = digest_of(initramfs, squashfs, {})
-        made = "2026-11-24T09:00:00+00:00"
-        save_record(state_dir, Layer0(arch, digest, initramfs, squashfs, {}, made))
-    path = state_dir / "secrets.yaml"
-    named = {name: {"username": "admin", "password": PASSWORD} for name in secrets}
-    path.touch(0o600)
-    path.write_bytes(msgspec.json.encode(named))

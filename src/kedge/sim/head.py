@@ -11,34 +11,32 @@ import copy
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
-
-from aiohttp import web
+from typing import Any, Protocol, cast
 
 from kedge.core.engine.engine import Engine
 from kedge.core.events import Effect, Event, Many, each
 from kedge.core.graph import Graph
 from kedge.core.kinds import Value
 from kedge.core.module import Module
+from kedge.lib.errors import KedgeError
 from kedge.master.clock import Clock
 from kedge.master.host import Host
 from kedge.master.serve import Master, running
 from kedge.master.settings import Settings
-from kedge.modules.boot.http import BootServer
-from kedge.modules.boot.notes import Notes
-from kedge.modules.boot.place import boot_settings, find_place
-from kedge.modules.port import Io
+from kedge.sim.boot_server import BootIlls, Place, serve_boot_files
 from kedge.sim.clock import MachineClock
 from kedge.sim.loop import Loop
-from kedge.sim.network import Network
+from kedge.sim.network import Address, Network
 from kedge.sim.sockets import ServerSocket
 from kedge.sim.store import Disk, StoreDoor
-from kedge.sim.web import Answer, Server, Web
+from kedge.sim.web import Answer, Web
 from kedge.sim.world import World
-from kedge.stores.port import Store
+from kedge.stores.port import Intent, Store
 
-SITE_LOOK_S = 5.0
+STARTS_AGAIN_S = 5.0
+"""How soon a process that ended by itself is started again, as by systemd."""
 
 
 class Watcher(Protocol):
@@ -46,6 +44,10 @@ class Watcher(Protocol):
 
     def engine_did(self, program: Program, effects: list[Effect]) -> None: ...
     def bug(self, program: Program, what: str, error: BaseException | None) -> None: ...
+    def failed_to_run(self, program: Program, error: KedgeError) -> None: ...
+    def committed(self, program: Program, intent: Intent) -> None: ...
+    def stopped(self, program: Program) -> None: ...
+    def rises(self, what: str, *place: object, value: object) -> None: ...
     def script_given(self, program: Program, mac: str, answer: Answer) -> None: ...
 
 
@@ -82,12 +84,14 @@ class Program:
         self.state_dir = state_dir
         self.store = store
         self.disk = Disk()
+        self.boot_ills = BootIlls()
         self.clock = MachineClock(outside.world.time, start=1000.0, rate=rate)
         self.master: Master | None = None
         self.starts = 0
         self.loop = self._new_loop()
         self.loop.kill()
         self._stopping = asyncio.Event()
+        self._kept_down = 0
         self._settings = Settings(
             state_dir=state_dir,
             api_socket=state_dir / "api.sock",
@@ -108,8 +112,8 @@ class Program:
     # ---- what the world does to it
 
     def start(self) -> None:
-        """Start the process, if it does not run."""
-        if not self.loop.alive:
+        """Start the process, if it does not run and nothing keeps it down."""
+        if not self.loop.alive and not self._kept_down:
             self.starts += 1
             self.loop = self._new_loop()
             self._stopping = asyncio.Event()
@@ -122,7 +126,23 @@ class Program:
     def kill(self) -> None:
         """End it at once."""
         self.master = None
-        self.loop.kill()
+        if self.loop.alive:
+            self.loop.kill()
+            self.outside.watch.stopped(self)
+            self.outside.world.after(STARTS_AGAIN_S, self.start)
+
+    def keep_down(self) -> None:
+        """However it ends, it is not started again before `let_run` was called as often."""
+        self._kept_down += 1
+
+    def let_run(self) -> None:
+        """Start it, unless something else keeps it down."""
+        self._kept_down -= 1
+        self.start()
+
+    def run_clock_at(self, rate: float) -> None:
+        """Its clock is faster or slower from now on."""
+        self.clock.run_at(rate)
 
     def ask(self, question: Callable[[Master], object]) -> None:
         """Have something asked of the running master, inside its process."""
@@ -132,6 +152,23 @@ class Program:
                 question(self.master)
 
         self.loop.enter(inside)
+
+    def heard(self, source: Address) -> None:
+        """A datagram was read: look what is held of the node that it came from."""
+        node = self.outside.network.end_at(source[0])
+        if self.master is None:
+            return
+        known = self.master.link.parent._nodes.get(node)  # pyright: ignore[reportPrivateUsage]
+        if known is not None and known.epoch is not None:
+            rises = self.outside.watch.rises
+            rises("boot epoch", self.end, node, value=known.epoch)
+            rises(
+                "reported", self.end, self.starts, node, value=(known.epoch, known.incoming.stamp)
+            )
+
+    def committed(self, intent: Intent) -> None:
+        """Its store took a new intent."""
+        self.outside.watch.committed(self, intent)
 
     def _new_loop(self) -> Loop:
         def told(message: str, error: BaseException | None) -> None:
@@ -144,9 +181,12 @@ class Program:
 
     async def _serve(self) -> None:
         modules = [self._adapted(module) for module in self.outside.modules]
-        async with running(self._settings, modules, SimulatedHost(self)) as master:
-            self.master = master
-            await self._stopping.wait()
+        try:
+            async with running(self._settings, modules, SimulatedHost(self)) as master:
+                self.master = master
+                await self._stopping.wait()
+        except KedgeError as error:
+            self.outside.watch.failed_to_run(self, error)
         self.kill()
 
     def _adapted(self, module: Module) -> Module:
@@ -154,26 +194,11 @@ class Program:
         if module.name != "boot":
             return module
         adapted = copy.copy(module)
-        adapted.services = [self._serve_boot_files]
+        chance = self.stream("boot server")
+        given = partial(self.outside.watch.script_given, self)
+        place = Place(self.outside.web, self.boot_ills, chance, self.outside.sizes, given)
+        adapted.services = [partial(serve_boot_files, place)]
         return adapted
-
-    # ---- its boot server
-
-    async def _serve_boot_files(self, io: Io) -> None:
-        """Stands for the boot module's services: the production request handlers, without a socket."""
-        loop = asyncio.get_running_loop()
-        settings = boot_settings(io)
-        while True:
-            while settings.network not in io.site.networks:
-                await asyncio.sleep(SITE_LOOK_S)
-            place = find_place(io.site, settings)
-            chance = self.stream("boot server")
-            server = BootServer(io, settings, place, Notes(io, loop.time), chance)
-            answering = _Answering(self, server)
-            address = (place.address, settings.http_port)
-            self.outside.web.listen(address, Server(self.loop, answering.answer))
-            while io.site.networks.get(settings.network) == place.described:
-                await asyncio.sleep(SITE_LOOK_S)
 
 
 class SimulatedHost(Host):
@@ -196,7 +221,8 @@ class SimulatedHost(Host):
         return cast("Store", door)
 
     def open_socket(self, address: str, port: int) -> Any:
-        return ServerSocket(self._program.outside.network, (address, port))
+        network = self._program.outside.network
+        return ServerSocket(network, (address, port), self._program.heard)
 
 
 class WatchedEngine(Engine):
@@ -214,38 +240,3 @@ class WatchedEngine(Engine):
         if single:
             self._program.outside.watch.engine_did(self._program, single)
         return found
-
-
-class _Request(NamedTuple):
-    """What the boot server's handlers read of a request."""
-
-    match_info: Mapping[str, str]
-    remote: str
-
-
-class _Answering:
-    """Turns a path into the call of a handler, and what it returns into an answer."""
-
-    def __init__(self, program: Program, server: BootServer) -> None:
-        self._program = program
-        self._server = server
-
-    async def answer(self, path: str, remote: str) -> Answer:
-        _, kind, name = path.split("/", 2)
-        keys = {"boot": "mac", "blobs": "digest", "firmware": "name"}
-        asked = cast("web.Request", _Request({keys[kind]: name}, remote))
-        server = self._server
-        handlers = {
-            "boot": server.give_script,
-            "blobs": server.give_blob,
-            "firmware": server.give_firmware,
-        }
-        try:
-            response = await handlers[kind](asked)
-        except web.HTTPException as refused:
-            return Answer(refused.status)
-        if isinstance(response, web.Response):
-            answer = Answer(response.status, response.text or "")
-            self._program.outside.watch.script_given(self._program, name, answer)
-            return answer
-        return Answer(response.status, "", self._program.outside.sizes.get(name, 1000))

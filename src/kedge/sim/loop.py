@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar, cast
@@ -237,6 +238,11 @@ class Loop(asyncio.AbstractEventLoop):
                 if not handle.cancelled():
                     handle._run()
             for task in tasks:
+                coroutine = task.get_coro()
+                if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == (
+                    inspect.CORO_CREATED
+                ):
+                    coroutine.close()
                 task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
         finally:
             asyncio._set_running_loop(outer)

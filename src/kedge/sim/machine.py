@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+from kedge.agent.agent import Agent
 from kedge.agent.boot_arguments import parse_command_line
 from kedge.agent.duties.init_state import InitState
 from kedge.agent.place import LAYER0, RUNNING, Place
@@ -20,46 +20,12 @@ from kedge.lib.host_files import HostFile
 from kedge.sim import ipxe
 from kedge.sim.body import AgentRun, Job, Memory
 from kedge.sim.clock import MachineClock
-from kedge.sim.loop import Loop
-from kedge.sim.network import Network
 from kedge.sim.sockets import PlainSocket
-from kedge.sim.web import Answer, Web
+from kedge.sim.traits import Ills, Outside
+from kedge.sim.web import Answer
 from kedge.sim.work import activate, fetch_until
-from kedge.sim.world import World
 
 AGENT_PORT = 40_000
-
-
-class Times(NamedTuple):
-    """How long the parts of a boot take, from and to, in seconds."""
-
-    firmware: tuple[float, float] = (8.0, 40.0)
-    kernel: tuple[float, float] = (2.0, 6.0)
-    init: tuple[float, float] = (4.0, 15.0)
-    going_down: tuple[float, float] = (2.0, 12.0)
-
-
-@dataclass
-class Ills:
-    """What is wrong with a machine now."""
-
-    sits_in_firmware: bool = False
-    init_never_up: bool = False
-    root_full: bool = False
-    no_room: bool = False
-    corrupts: bool = False
-
-
-@dataclass(frozen=True)
-class Outside:
-    """What all machines share: the world, its networks, and who answers to a boot request."""
-
-    world: World
-    network: Network
-    web: Web
-    physics: Loop
-    boot_urls: Callable[[], list[str]]
-    times: Times = field(default_factory=Times)
 
 
 class SimulatedMachine:
@@ -78,6 +44,7 @@ class SimulatedMachine:
         self.ills = Ills()
         self.stage = "off"
         self.frozen = False
+        self.has_mains = True
         self.has_power = False
         self.network_first = True
         self.starts = 0
@@ -90,7 +57,7 @@ class SimulatedMachine:
             "power.shutdown": self._shut_down,
         }
         self._network_once = False
-        self._init_up = False
+        self._init_up = self._hung = False
         self._ports = 0
         self._arguments = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,8 +74,8 @@ class SimulatedMachine:
     # ---- power
 
     def power_on(self) -> None:
-        """Give it power; nothing happens if it has it."""
-        if not self.has_power:
+        """Give it power; nothing happens if it has it, or if there is none to be had."""
+        if self.has_mains and not self.has_power:
             self.has_power = True
             self._start()
 
@@ -117,6 +84,17 @@ class SimulatedMachine:
         self._stop()
         self.has_power = False
         self.stage = "off"
+
+    def lose_mains(self) -> None:
+        """There is no power to be had any more."""
+        self.power_off()
+        self.has_mains = False
+
+    def get_mains(self, *, on: bool) -> None:
+        """There is again; ``on``: it starts by itself."""
+        self.has_mains = True
+        if on:
+            self.power_on()
 
     def press_button(self) -> None:
         """Ask its operating system to go down, if there is one that listens."""
@@ -151,12 +129,19 @@ class SimulatedMachine:
         if self.has_power:
             for task in list(self._tasks):
                 task.cancel()
-            self.frozen = True
+            self.frozen = self._hung = True
 
     def freeze(self, *, frozen: bool) -> None:
-        """It stands still for a while (a stopped virtual machine, a storm of interrupts)."""
-        self.frozen = frozen
-        if not frozen and self.agent is not None:
+        """Its agent stands still for a while (a storm of interrupts, a full memory)."""
+        self.frozen = self._hung or (frozen and self.has_power)
+        if not self.frozen and self.agent is not None:
+            self.agent.wake()
+
+    def run_clock_at(self, rate: float) -> None:
+        """Its clock is faster or slower from now on, also after the next boot."""
+        self.rate = rate
+        self.clock.run_at(rate)
+        if self.agent is not None:
             self.agent.wake()
 
     def kill_agent(self) -> None:
@@ -177,7 +162,7 @@ class SimulatedMachine:
         if self.agent is not None:
             self.agent.stop()
             self.agent = None
-        self.frozen = self._init_up = False
+        self.frozen = self._init_up = self._hung = False
         self.image, self.files = "", ()
 
     # ---- what runs on it
@@ -273,6 +258,11 @@ class SimulatedMachine:
         self._ports += 1
         address = self.address, AGENT_PORT + self._ports % 20_000
         return PlainSocket(self.outside.network, address, woken)
+
+    def holds(self, agent: Agent) -> None:
+        """Its agent has read what came: look what it holds of the configured record."""
+        stamp = agent.up._child._incoming.stamp  # pyright: ignore[reportPrivateUsage]
+        self.outside.rises("configured", self.name, self._ports, value=stamp)
 
     def facts(self) -> dict[str, Any]:
         """What it is made of."""

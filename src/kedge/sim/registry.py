@@ -54,19 +54,22 @@ class Image:
 
 @dataclass
 class Registry:
-    """Every registry of the world, behind one end: it holds images by reference, and may be ill."""
+    """Every registry of the world, behind one end: it holds images by reference, and may be ill.
+    ``imported`` says of a digest by which reference a head imported it."""
 
     world: World
     network: Network
     end: str = "registry"
     images: dict[str, Image] = field(default_factory=dict[str, Image])
     sizes: dict[str, int] = field(default_factory=dict[str, int])
+    imported: dict[str, str] = field(default_factory=dict[str, str])
     down: bool = False
     silent: bool = False
     corrupt: bool = False
     lacks_layers: bool = False
     refuses: bool = False
     full: bool = False
+    empty: bool = False
     slowness: float = 1.0
 
     def push(self, reference: str, version: int = 1) -> None:
@@ -77,7 +80,7 @@ class Registry:
     def find(self, source: str, arch: str) -> tuple[str, Image] | None:
         """The image that a tag, or a digest of one of its manifests, stands for, and its reference."""
         parsed = parse_source(source)
-        if not isinstance(parsed, Reference):
+        if self.empty or not isinstance(parsed, Reference):
             return None
         if not parsed.digest:
             found = self.images.get(str(parsed))
@@ -239,6 +242,7 @@ def finisher_of(registry: Registry) -> Callable[..., ImageRecord]:
             args=("console=ttyS0",),
         )
         write_record(state_dir, record)
+        registry.imported[record.digest] = reference
         tell("imported", 1.0)
         return record
 

@@ -16,13 +16,16 @@ BUFFERED_DATAGRAMS = 25_000
 class ServerSocket:
     """A bound UDP socket of a process that runs on a `Loop`; `Loop.create_datagram_endpoint` takes it."""
 
-    def __init__(self, network: Network, address: Address) -> None:
+    def __init__(
+        self, network: Network, address: Address, heard: Callable[[Address], None]
+    ) -> None:
         self._network = network
         self._address = address
+        self._heard = heard
 
     def transport(self, protocol: asyncio.DatagramProtocol, loop: Loop) -> ServerTransport:
-        """Bind it to a protocol."""
-        return ServerTransport(self._network, self._address, protocol, loop)
+        """Bind it to a protocol; ``heard`` is told of each datagram that this has read."""
+        return ServerTransport(self._network, self._address, protocol, loop, self._heard)
 
 
 class ServerTransport(asyncio.DatagramTransport):
@@ -34,8 +37,10 @@ class ServerTransport(asyncio.DatagramTransport):
         address: Address,
         protocol: asyncio.DatagramProtocol,
         loop: Loop,
+        heard: Callable[[Address], None],
     ) -> None:
         super().__init__()
+        self._heard = heard
         self._network = network
         self._address = address
         self._protocol = protocol
@@ -53,6 +58,7 @@ class ServerTransport(asyncio.DatagramTransport):
     def _read(self, datagram: bytes, source: Address) -> None:
         self._buffered -= 1
         self._protocol.datagram_received(datagram, source)
+        self._heard(source)
 
     def sendto(self, data: bytes | bytearray | memoryview, addr: object = None) -> None:
         if self._loop.alive and isinstance(addr, tuple):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from kedge.lib.errors import KedgeError
 from kedge.sim.loop import Killed, Loop
-from kedge.stores.port import Store
+from kedge.stores.port import Intent, Store
 
 READS = frozenset({"intent", "records", "entries", "events"})
 
@@ -32,6 +32,7 @@ class Process(Protocol):
     @property
     def loop(self) -> Loop: ...
     def kill(self) -> None: ...
+    def committed(self, intent: Intent) -> None: ...
 
 
 class StoreDoor:
@@ -46,6 +47,12 @@ class StoreDoor:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
         return partial(self._read if name in READS else self._write, method)
+
+    def commit(self, intent: Intent, expected_revision: int) -> Intent:
+        """Replace the intent; everybody who watches is told."""
+        committed: Intent = self._write(self._store.commit, intent, expected_revision)
+        self._process.committed(committed)
+        return committed
 
     def _read(self, method: Callable[..., Any], *args: Any, **named: Any) -> Any:
         if not self._loop.alive:

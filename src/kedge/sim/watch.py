@@ -1,23 +1,32 @@
 """The invariants: what must never happen, looked at while it happens.
 
 Nothing here asks the production code whether it did right; it sees the effects of engines, the commands
-that reach BMCs, and the scripts that boot servers hand out, and compares them with each other.
+that reach BMCs, the scripts that boot servers hand out, what is committed and what is held at both ends
+of the sync, and compares them with each other.
 """
 
 from __future__ import annotations
 
+import hashlib
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import NamedTuple
 
 from kedge.core.events import Effect, EndStep, StartStep
 from kedge.core.mutation import Mutation
 from kedge.core.node import Configuration
+from kedge.lib.errors import KedgeError
 from kedge.sim.head import Program
 from kedge.sim.web import Answer
 from kedge.sim.world import World
+from kedge.stores.port import Intent
+
+COMMAND_LASTS_S = 60.0
+"""How long after its step ended a command may still reach a BMC: it was on its way."""
 
 
 class Violation(NamedTuple):
@@ -52,28 +61,49 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter[str])
     commands: Counter[str] = field(default_factory=Counter[str])
     scripts: int = 0
+    failed_starts: int = 0
 
 
 class Watch:
-    """Sees everything, and keeps the first violation."""
+    """Sees everything, and keeps the first violation. ``commanding``: an operator commits now."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.violations: list[Violation] = []
         self.tally = Tally()
-        self.steps: dict[tuple[str, int, str], Step] = {}
+        self.commanding = False
         self.quiet_since: float | None = None
+        self.steps_of: Counter[str] = Counter()
+        self._steps: dict[str, dict[str, Step]] = {}
+        self._ended: dict[str, float] = {}
+        self._used: dict[str, Counter[tuple[str, str]]] = {}
+        self._marks: dict[tuple[object, ...], object] = {}
+        self._digest = hashlib.blake2b(digest_size=16)
 
     def violated(self, rule: str, what: str) -> None:
         """Keep it, and stop the world."""
         self.violations.append(Violation(self._world.now, rule, what))
         self._world.halted = True
 
+    def mark(self, *words: object) -> None:
+        """What happened now becomes part of the run's digest."""
+        self._digest.update(f"{self._world.now!r} {words}\n".encode())
+
+    @property
+    def digest(self) -> str:
+        """Stands for all that happened: equal for equal runs."""
+        return self._digest.hexdigest()
+
     # ---- what is seen
 
     def bug(self, program: Program, what: str, error: BaseException | None) -> None:
         """An exception came where none may."""
-        self.violated("no bugs", f"{program.end}: {what}: {error!r}")
+        self.violated("no bugs", f"{program.end}: {what}: {error!r} {way_of(error)}")
+
+    def failed_to_run(self, program: Program, error: KedgeError) -> None:
+        """A process ended by itself, with an error for its operator."""
+        self.mark("failed", program.end, error.code)
+        self.tally.failed_starts += 1
 
     def physics_failed(self, what: str, error: BaseException | None) -> None:
         """The simulator itself is wrong."""
@@ -83,51 +113,89 @@ class Watch:
         """Effects of an engine, before they are carried out."""
         for effect in effects:
             if isinstance(effect, StartStep):
+                self.mark("start", program.end, effect.node, effect.mutation)
                 self._started(program, effect)
             elif isinstance(effect, EndStep):
+                self.mark("end", program.end, effect.node, effect.mutation, effect.outcome)
                 self.tally.outcomes[effect.outcome] += 1
-                self.steps.pop((program.end, program.starts, effect.step_id), None)
+                self._end(effect.node, f"{program.end} {program.starts} {effect.step_id}")
 
     def script_given(self, program: Program, mac: str, answer: Answer) -> None:
         """A boot server answered with a script."""
-        if "kedge.token=" in answer.text:
-            self.tally.scripts += 1
-            node = answer.text.partition("kedge.node=")[2].partition(" ")[0]
-            if not any(s.node == node and s.mutation == "boot.load" for s in self.steps.values()):
-                self.violated("boot only while booting", f"{node} was given its script, but no "
-                              "step boots it")  # fmt: skip
+        if "kedge.token=" not in answer.text:
+            return
+        self.tally.scripts += 1
+        node = answer.text.partition("kedge.node=")[2].partition(" ")[0]
+        self.mark("script", program.end, node)
+        if not any(step.mutation == "boot.load" for step in self.steps_on(node)):
+            self.violated("boot only while booting", f"{node} was given its script, but no "
+                          "step boots it")  # fmt: skip
 
     def bmc_heard(self, source: str, node: str, what: str) -> None:
         """A command reached a BMC."""
+        self.mark("bmc", source, node, what)
         self.tally.commands[what] += 1
+        running = any(step.program == source for step in self.steps_on(node))
+        if not running and self._world.now - self._ended.get(node, -1e9) > COMMAND_LASTS_S:
+            self.violated("commands come from steps", f"{source} told the BMC of {node}: {what}, "
+                          "but has no step on it")  # fmt: skip
+
+    def committed(self, program: Program, intent: Intent) -> None:
+        """A head replaced what is configured."""
+        self.mark("intent", program.end, intent.revision)
+        if not self.commanding:
+            self.violated("configured by people only", f"{program.end} wrote revision "
+                          f"{intent.revision}, and nobody had told it to")  # fmt: skip
+
+    def rises(self, what: str, *place: object, value: object) -> None:
+        """An order (versions, epochs) at one place, which must never go back."""
+        key = (what, *place)
+        before = self._marks.get(key)
+        if before is not None and value < before:  # type: ignore[operator]
+            self.violated("versions never go back", f"{what} of {place} went from {before} "
+                          f"to {value}")  # fmt: skip
+        self._marks[key] = value
+
+    def stopped(self, program: Program) -> None:
+        """A process is no more: nor are its steps."""
+        for node, steps in list(self._steps.items()):
+            for key, step in list(steps.items()):
+                if step.program == program.end:
+                    self._end(node, key)
+
+    def steps_on(self, node: str) -> list[Step]:
+        """The steps in flight on a node."""
+        return list(self._steps.get(node, {}).values())
 
     # ---- the rules
 
     def _started(self, program: Program, effect: StartStep) -> None:
         node, name = effect.node, effect.mutation
         self.tally.steps[name] += 1
-        master = program.master
-        state = master.head.nodes.get(node) if master is not None else None
+        self.steps_of[node] += 1
         step = Step(program.end, program.starts, node, name, effect.step_id, self._world.now)
-        self.steps = {
-            key: known
-            for key, known in self.steps.items()
-            if known.program != program.end or known.start == program.starts
-        }
-        for other in self.steps.values():
-            if other.node == node and other.program != program.end:
+        for other in self.steps_on(node):
+            if other.program != program.end:
                 self.violated("one owner", f"{program.end} begins {name} on {node} while "
                               f"{other.program} carries out {other.mutation}")  # fmt: skip
+        master = program.master
+        state = master.head.nodes.get(node) if master is not None else None
         if state is not None:
             if state.configuration.hold:
                 self.violated("no effect on a held node", f"{name} began on {node}, "
                               f"held: {state.configuration.hold}")  # fmt: skip
             step.pools = self._pools(program, node, name)
-        self.steps[program.end, program.starts, effect.step_id] = step
+        self._steps.setdefault(node, {})[f"{program.end} {program.starts} {step.step_id}"] = step
         self._count_budgets(program, step)
         if self.quiet_since is not None:
             self.violated("quiet when all is well", f"{name} began on {node}, "
                           "though all had converged")  # fmt: skip
+
+    def _end(self, node: str, key: str) -> None:
+        step = self._steps.get(node, {}).pop(key, None)
+        if step is not None:
+            self._ended[node] = self._world.now
+            self._used.setdefault(step.program, Counter()).subtract(step.pools)
 
     def _pools(self, program: Program, node: str, mutation: str) -> tuple[tuple[str, str], ...]:
         assert program.master is not None
@@ -142,17 +210,19 @@ class Watch:
         if not step.pools or program.master is None or program.master.head.site is None:
             return
         budgets = program.master.head.site.budgets
-        used = Counter(
-            pool
-            for known in self.steps.values()
-            if known.program == step.program
-            for pool in known.pools
-        )
+        used = self._used.setdefault(program.end, Counter())
+        used.update(step.pools)
         for budget, pool in step.pools:
             limit = budgets[budget][pool.partition(" ")[0]]
             if limit and used[budget, pool] > limit:
                 self.violated("budgets kept", f"{used[budget, pool]} steps at once take {budget} of "
                               f"{pool}, whose limit is {limit}")  # fmt: skip
+
+
+def way_of(error: BaseException | None) -> str:
+    """Through which functions an error came."""
+    frames = list(traceback.extract_tb(error.__traceback__)) if error is not None else []
+    return " < ".join(f"{Path(f.filename).name}:{f.name}:{f.lineno}" for f in reversed(frames))
 
 
 def pools_of(

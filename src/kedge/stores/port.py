@@ -74,7 +74,8 @@ class Conflict(KedgeError):
 
 
 class Store(Protocol):
-    """A place that outlives the process. All calls are short; none may be lost once it returned."""
+    """A place that outlives the process. All calls are short; none may be lost once it returned. What
+    cannot be written raises `KedgeError` (``store.failed``), and leaves all as it was."""
 
     def intent(self) -> Intent:
         """The last committed intent (revision 0 and empty at first)."""

@@ -31,6 +31,18 @@ CREATE TABLE record (
 """
 
 
+@contextmanager
+def _told() -> Generator[None]:
+    """What SQLite cannot do is an error of the world."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise KedgeError(
+            "store.failed", "the cluster database cannot be written", why=str(error),
+            next_step="Make room, if the disk is full: df -h <state_dir>",
+        ) from error  # fmt: skip
+
+
 class SqliteStore:
     """A `kedge.stores.port.Store` in one file (``:memory:`` for one that forgets)."""
 
@@ -71,13 +83,15 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        with _told():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
+                    self._db.execute("ROLLBACK")
+                raise
 
     def intent(self) -> Intent:
         row = self._db.execute("SELECT revision, files, overrides, holds FROM intent").fetchone()
@@ -98,12 +112,14 @@ class SqliteStore:
         return new
 
     def put(self, kind: str, key: str, record: Mapping[str, Any] | None) -> None:
-        if record is None:
-            self._db.execute("DELETE FROM record WHERE kind = ? AND key = ?", (kind, key))
-        else:
-            self._db.execute(
-                "INSERT OR REPLACE INTO record VALUES (?, ?, ?)", (kind, key, json.dumps(record))
-            )
+        with _told():
+            if record is None:
+                self._db.execute("DELETE FROM record WHERE kind = ? AND key = ?", (kind, key))
+            else:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO record VALUES (?, ?, ?)",
+                    (kind, key, json.dumps(record)),
+                )
 
     def records(self, kind: str) -> dict[str, dict[str, Any]]:
         rows = self._db.execute(

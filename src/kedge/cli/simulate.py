@@ -1,0 +1,216 @@
+"""``kedge sim run`` and ``kedge sim soak``: whole clusters in virtual time, with what goes wrong in them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kedge.cli.output import console, say, show
+from kedge.cli.session import output_option
+from kedge.cli.trouble import FAILED
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kedge.sim.choosing import Choice
+    from kedge.sim.result import Progress, Result
+    from kedge.sim.scenario import Scenario
+
+TOLD_EVERY_S = 0.5
+
+
+@click.command("run")
+@click.option("--nodes", type=click.IntRange(1, 100_000), help="How many nodes.  [default: 20]")
+@click.option("--racks", type=click.IntRange(1, 10_000), help="In how many racks.")
+@click.option("--seed", type=int, help="All chance comes from this number.  [default: 1]")
+@click.option(
+    "--hours",
+    type=click.FloatRange(0.0, 10_000.0),
+    metavar="HOURS",
+    help="How long things go wrong.  [default: 1, or what the scenario says]",
+)
+@click.option(
+    "--faults",
+    type=click.IntRange(0, 10_000),
+    metavar="COUNT",
+    help="How many faults fall by chance.  [default: 10; with --scenario 0]",
+)
+@click.option(
+    "--scenario",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What happens, and what must be so.",
+)
+@click.option(
+    "--site",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="A site's folder, in the place of a made-up one.",
+)
+@click.option("--drawn", is_flag=True, help="Draw cluster, faults and commands all from the seed.")
+@click.option("--only", metavar="NUMBERS", default="", help="Of all that happens, only 3,17.")
+@click.option(
+    "--shrink/--no-shrink",
+    default=True,
+    show_default=True,
+    help="Find the few faults that matter when a run fails.",
+)
+@click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write what happened as a scenario, shrunk if the run failed.",
+)
+@output_option
+def run_once(
+    nodes: int | None, racks: int | None, seed: int | None, hours: float | None,
+    faults: int | None, scenario: Path | None, site: Path | None, drawn: bool, only: str,
+    shrink: bool, save: Path | None, output: str,
+) -> None:  # fmt: skip
+    """Run a cluster in virtual time against faults: to try a site, a change or a failure beforehand.
+
+    Head, agents, engine, sync and modules are the ones that run in production; machines, BMCs, networks,
+    disks and registries are simulated. Things go wrong for a while, then all faults end, and every node
+    must converge. Exits with 1 when it does not, or when a rule was broken on the way.
+
+    \b
+      kedge sim run --nodes 1000 --seed 7 --hours 2
+      kedge sim run --scenario tests/scenarios/rack-power-loss.yaml
+      kedge sim run --site site/ --faults 30
+    """
+    from kedge.cli.folder import read_folder
+    from kedge.sim.choosing import Choice
+
+    choice = Choice(
+        seed=seed, nodes=nodes, racks=racks, hours=hours, faults=faults, drawn=drawn,
+        only=_numbers(only),
+        scenario=str(scenario or ""), text=scenario.read_text() if scenario else "",
+        site=str(site or ""), files=read_folder(site) if site else {},
+    )  # fmt: skip
+    code = _run(choice, output, shrinks=shrink, save=save)
+    click.get_current_context().exit(code)
+
+
+@click.command()
+@click.option("--minutes", type=click.FloatRange(0.0), default=10.0, show_default=True)
+@click.option("--first", type=int, default=1, show_default=True, help="The first seed.")
+@click.option("--seeds", type=click.IntRange(0), default=0, help="How many (0: as time allows).")
+@output_option
+def soak(minutes: float, first: int, seeds: int, output: str) -> None:
+    """Run one small drawn world after the other, and stop at the first that fails.
+
+    Each seed is ``kedge sim run --drawn --seed SEED``. Exits with 1 when one failed.
+    """
+    from kedge.sim.choosing import Choice
+
+    until, seed = time.monotonic() + minutes * 60.0, first
+    while time.monotonic() < until and not (seeds and seed >= first + seeds):
+        code = _run(Choice(seed=seed, drawn=True), output, quiet=True)
+        if code:
+            click.get_current_context().exit(code)
+        seed += 1
+    say(f"{seed - first} seeds, {first} to {seed - 1}: all well")
+
+
+def _numbers(only: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in only.split(",") if word.strip())
+    except ValueError:
+        raise click.UsageError(f"--only takes numbers, as in 3,17; not {only!r}") from None
+
+
+def _run(
+    choice: Choice, output: str, *, shrinks: bool = True, save: Path | None = None,
+    quiet: bool = False,
+) -> int:  # fmt: skip
+    """Run it, show what came of it, and return the exit status."""
+    from kedge.master.serve import installed_modules
+    from kedge.sim.choosing import choose
+    from kedge.sim.run import run
+
+    scenario = choose(choice, installed_modules())
+    result = run(scenario, tell=_teller(f"seed {scenario.seed}"))
+    kept = scenario
+    if result.violations and shrinks:
+        kept = _shrunk(scenario, result)
+    if save is not None:
+        from kedge.sim.scenario import write_scenario
+
+        save.write_text(write_scenario(kept))
+    if result.violations or not quiet:
+        again = choice.command(kept.numbers) if result.violations else ""
+        show({**result.as_dict(), "again": again, "happened": [str(h) for h in _all(kept)]},
+             output, lambda: _lines(result, kept, again))  # fmt: skip
+    return FAILED if result.violations else 0
+
+
+def _all(scenario: Scenario):
+    return sorted((*scenario.faults, *scenario.commands), key=lambda h: (h.at_s, h.number))
+
+
+def _shrunk(scenario: Scenario, result: Result) -> Scenario:
+    from kedge.sim.run import run
+    from kedge.sim.shrink import shrink
+
+    runs = 0
+
+    def fails(smaller: Scenario) -> bool:
+        nonlocal runs
+        runs += 1
+        _status(f"failed; looking for the faults that matter: run {runs}")
+        return run(smaller).rule == result.rule
+
+    found = shrink(scenario, fails)
+    _status("")
+    return found
+
+
+def _teller(what: str) -> Callable[[Progress], None]:
+    """Tells a terminal of the progress, now and then."""
+    told_at = 0.0
+
+    def tell(progress: Progress) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= TOLD_EVERY_S:
+            told_at = time.monotonic()
+            _status(f"{what}: {_progress(progress)}")
+
+    return tell
+
+
+def _progress(progress: Progress) -> str:
+    from kedge.sim.happening import clock
+
+    phases = ", ".join(f"{count} {phase}" for phase, count in progress.phases.items())
+    doing = {
+        "faults": f"of {clock(progress.lasts_s)}, {progress.open_faults} faults under way",
+        "healed": "all faults are over",
+        "quiet": "all is well; nothing may move",
+    }[progress.phase]
+    return f"{clock(progress.now_s)} {doing}; {phases}"
+
+
+def _status(text: str) -> None:
+    """Show a line that the next one replaces; nothing where nobody looks."""
+    if sys.stderr.isatty():
+        width = console(err=True).width - 1
+        click.echo(f"\r{text[:width]:<{width}}\r", nl=False, err=True)
+
+
+def _lines(result: Result, kept: Scenario, again: str) -> Iterator[RenderableType]:
+    from kedge.cli.simulated import summary_lines
+
+    yield from summary_lines(result)
+    if not result.violations:
+        return
+    for violation in result.violations:
+        yield f"BROKEN RULE  {violation}"
+    yield "What matters:"
+    for happening in _all(kept):
+        yield f"  {happening}"
+    yield f"Again: {again}"

@@ -1,0 +1,42 @@
+"""What came of a simulated run, as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from kedge.cli.render import duration, table
+from kedge.lib.nodeset import fold
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kedge.sim.result import Result
+
+
+def summary_lines(result: Result) -> Iterator[RenderableType]:
+    """The summary of a run: what was done, what came of it, how long it took."""
+    shown = table("", "")
+    span, took = duration(result.simulated_s), duration(result.took_s)
+    shown.add_row("nodes", f"{result.nodes}, seed {result.seed}")
+    shown.add_row("time", f"{span} simulated in {took}: {result.node_hours_per_s:.0f} node-hours/s")
+    shown.add_row("faults", _counts(result.injected) or "none")
+    shown.add_row("steps", _counts(result.steps) or "none")
+    shown.add_row("outcomes", _counts(result.outcomes) or "none")
+    shown.add_row("to BMCs", _counts(result.commands) or "nothing")
+    shown.add_row("sync", f"{result.datagrams} datagrams, {result.datagram_bytes / 1e6:.1f} MB")
+    if result.settled_s is not None:
+        shown.add_row("converged", f"{duration(result.settled_s)} after the last fault ended")
+    shown.add_row("in the end", _counts(result.phases))
+    yield shown
+    by_reason: dict[str, list[str]] = {}
+    for node, why in result.named.items():
+        by_reason.setdefault(why.replace(node, "NODE"), []).append(node)
+    for why, nodes in by_reason.items():
+        yield f"waited for a person: {fold(nodes)}: {why}"
+    for text in result.refused:
+        yield f"refused: {text}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items())

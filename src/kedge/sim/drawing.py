@@ -1,0 +1,129 @@
+"""Scenarios by chance: one seed gives the cluster, what goes wrong in it, and what its operator does.
+
+Each part is drawn from a stream of its own, so that the faults of a seed do not depend on how many
+commands it has.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from kedge.core.kinds import Value
+from kedge.sim.faults import FAULTS, Kind
+from kedge.sim.happening import Happening
+from kedge.sim.scenario import Scenario
+from kedge.sim.shape import COMPUTE, Shape
+from kedge.sim.streams import Streams
+
+OTHER = COMPUTE.rpartition(":")[0] + ":2"
+SMALLEST, LARGEST = 2, 6
+
+
+def draw_shape(streams: Streams) -> Shape:
+    """A small cluster, large enough for all that interacts."""
+    chance = streams("shape")
+    nodes = chance.randint(SMALLEST, LARGEST)
+    return Shape(
+        nodes=nodes,
+        racks=chance.randint(1, 2),
+        inrush=chance.choice((0, 1, 2)),
+        boots=chance.choice((0, 0, 2, 3)),
+        heartbeat_s=chance.choice((5.0, 10.0, 30.0)),
+    )
+
+
+def draw_faults(
+    streams: Streams, count: int, lasts_s: float, places: Mapping[str, Sequence[str]]
+) -> tuple[Happening, ...]:
+    """``count`` faults within ``lasts_s``; ``places`` are the targets on which each sort may fall."""
+    chance = streams("faults")
+    kinds = list(FAULTS.values())
+    weights = [kind.weight for kind in kinds]
+    drawn: list[Happening] = []
+    for _ in range(count):
+        (kind,) = chance.choices(kinds, weights)
+        drawn.append(_draw(chance, kind, lasts_s, places))
+    drawn.sort(key=lambda fault: fault.at_s)
+    return tuple(
+        Happening(f.at_s, f.kind, f.target, f.for_s, f.args, number)
+        for number, f in enumerate(drawn, 1)
+    )
+
+
+def _draw(
+    chance: random.Random, kind: Kind, lasts_s: float, places: Mapping[str, Sequence[str]]
+) -> Happening:
+    at_s = round(chance.uniform(0.0, lasts_s), 1)
+    for_s = round(chance.uniform(*kind.usual_s), 1) if kind.lasts else 0.0
+    args: dict[str, Value] = {}
+    for name, number in kind.numbers.items():
+        args[name] = number.written(round(chance.uniform(number.low, number.high), 3))
+    for name, words in kind.words.items():
+        args[name] = chance.choice(words)
+    target = chance.choice(places[kind.on]) if places[kind.on] else ""
+    if kind.on == "links" and chance.random() < 0.5:
+        args["to"] = chance.choice(places["links"])
+    return Happening(at_s, kind.name, target, for_s, args)
+
+
+def places_of(nodes: Sequence[str], groups: Sequence[str], heads: Sequence[str]) -> dict[
+    str, list[str]
+]:  # fmt: skip
+    """On what faults may fall: single nodes, groups, everything, heads, BMCs, the registry."""
+    some = [*nodes, *groups, "nodes"]
+    return {
+        "nodes": some,
+        "bmcs": some,
+        "heads": list(heads),
+        "registry": ["registry"],
+        "links": [*some, *heads, "registry", *(f"{name}.bmc" for name in [*nodes, *groups])],
+    }
+
+
+def draw_commands(
+    streams: Streams, count: int, lasts_s: float, nodes: Sequence[str], groups: Sequence[str],
+    first: int,
+) -> tuple[Happening, ...]:  # fmt: skip
+    """What the operator does meanwhile, numbered from ``first``; holds are released in the end."""
+    chance = streams("commands")
+    drawn: list[Happening] = []
+    held: set[str] = set()
+    for _ in range(count):
+        at_s = round(chance.uniform(0.0, lasts_s * 0.9), 1)
+        target = chance.choice([*nodes, *nodes, *groups])
+        verb = chance.choice(("set", "set", "hold", "cycle", "power_off", "power_on", "retry"))
+        args: dict[str, Value] = {}
+        if verb == "set":
+            args["values"] = {"image.wanted": chance.choice((OTHER, COMPUTE))}
+        if verb == "hold":
+            args["reason"] = "a person looks at it"
+            held.add(target)
+        drawn.append(Happening(at_s, verb, target, 0.0, args))
+    drawn += [Happening(lasts_s, "release", target) for target in sorted(held)]
+    drawn.sort(key=lambda command: command.at_s)
+    return tuple(
+        Happening(c.at_s, c.kind, c.target, 0.0, c.args, number)
+        for number, c in enumerate(drawn, first)
+    )
+
+
+def draw_scenario(seed: int) -> Scenario:
+    """Everything from one number: a small cluster and half an hour in which much goes wrong."""
+    streams = Streams(seed)
+    shape = draw_shape(streams)
+    nodes = [f"n{number}" for number in range(1, shape.nodes + 1)]
+    groups = [f"rack{number}" for number in range(1, shape.racks + 1)]
+    chance = streams("size")
+    lasts_s = float(chance.choice((900, 1800, 2400)))
+    places = places_of(nodes, groups, ["head"])
+    faults = draw_faults(streams, chance.randint(2, 9), lasts_s, places)
+    commands = draw_commands(streams, chance.randint(0, 3), lasts_s, nodes, groups, 1 + len(faults))
+    return Scenario(
+        about=f"drawn from seed {seed}",
+        seed=seed,
+        shape=shape,
+        lasts_s=lasts_s,
+        faults=faults,
+        commands=commands,
+    )

@@ -1,0 +1,84 @@
+"""Whether a cluster has come to rest, whether all is well, and whether what Kedge says is true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kedge.agent.place import RUNNING
+from kedge.lib.nodeset import fold
+from kedge.modules.image.relation import reference_of
+from kedge.sim.cluster import Cluster
+from kedge.sim.commands import Operator
+
+RESTS = ("converged", "held", "blocked", "quarantined")
+
+
+class Rest:
+    """Looks at a cluster. What it returns is what is still amiss; empty: nothing."""
+
+    def __init__(self, cluster: Cluster, operator: Operator) -> None:
+        self._cluster = cluster
+        self._operator = operator
+
+    def is_at_rest(self) -> str:
+        """Every node has converged, is held, or is in a failure that has a name."""
+        return self._amiss(RESTS)
+
+    def is_well(self) -> str:
+        """Every node has converged or is held."""
+        return self._amiss(("converged", "held"))
+
+    def _amiss(self, rests: tuple[str, ...]) -> str:
+        if self._operator.waiting:
+            return "a command was not accepted"
+        found: dict[str, list[str]] = {}
+        for node in self._cluster.machines:
+            condition = self._cluster.condition(node)
+            if condition is None:
+                found.setdefault("not served", []).append(node)
+            elif condition.phase not in rests:
+                words = f"{condition.phase} {condition.why.replace(node, 'NODE')}"
+                found.setdefault(words, []).append(node)
+        return "; ".join(f"{fold(nodes)}: {words}" for words, nodes in found.items())
+
+    def failures(self) -> dict[str, str]:
+        """The nodes that wait for a person, and why."""
+        found: dict[str, str] = {}
+        for node in self._cluster.machines:
+            condition = self._cluster.condition(node)
+            if condition is not None and condition.phase in ("blocked", "quarantined"):
+                found[node] = condition.why
+                if not condition.why or not condition.next:
+                    self._cluster.watch.violated(
+                        "failures have names", f"{node} is {condition.phase}: {condition.why!r}, "
+                        f"next: {condition.next!r}",
+                    )  # fmt: skip
+        return found
+
+
+def untrue(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """What a head says and is not so, of nodes that it calls converged; and what it was told to want
+    and does not."""
+    master = cluster.head.master
+    if master is None:
+        return
+    wanted = master.wishes.start()
+    for name, machine in cluster.machines.items():
+        node = master.head.nodes[name]
+        if wanted is not None and node.configuration != wanted.nodes[name]:
+            yield "configured by people only", f"{name} is not configured as was committed"
+        condition = master.head.engine.condition(name)
+        if condition.phase != "converged":
+            continue
+        on = node.configured("power.state") == "on"
+        image = reference_of(node.configured("image.wanted"))
+        if on != machine.has_power:
+            yield "converged is true", f"{name} has {'' if machine.has_power else 'no '}power"
+        elif on and image and (machine.stage != RUNNING or cluster.image_of(name) != image):
+            yield (
+                "converged is true",
+                (
+                    f"{name} is at {machine.stage!r} with {cluster.image_of(name) or 'no image'}, "
+                    f"not running {image}"
+                ),
+            )

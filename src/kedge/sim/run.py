@@ -1,0 +1,198 @@
+"""One run: a cluster, what happens to it, healing, and then everything must come to rest.
+
+First a while in which faults fall and an operator works; then all faults end, and within a bound every
+node must have converged, or be in a failure with a name. Those are tried again, as a person would do
+after reading why, and then nothing may be left, what Kedge says must be true, and nothing may move.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from kedge.core.module import Module
+from kedge.master.serve import installed_modules
+from kedge.sim.cluster import HEAD, Cluster, devices_of
+from kedge.sim.commands import Operator
+from kedge.sim.faults import FAULTS
+from kedge.sim.faults.kind import Undo
+from kedge.sim.happening import Happening
+from kedge.sim.rest import Rest, untrue
+from kedge.sim.result import Progress, Result
+from kedge.sim.scenario import Scenario
+from kedge.sim.shape import files_of
+from kedge.sim.world import World
+
+LOOK_S = 30.0
+"""How often it is looked whether the cluster has come to rest, and progress is told."""
+QUIET_S = 600.0
+"""How long nothing may move once all is well."""
+
+Tell = Callable[[Progress], None]
+
+
+class Run:
+    """A scenario on its way. ``tell`` hears of the progress."""
+
+    def __init__(self, scenario: Scenario, cluster: Cluster, tell: Tell) -> None:
+        self._scenario = scenario
+        self._cluster = cluster
+        self._world = cluster.world
+        self._tell = tell
+        self._operator = Operator(cluster)
+        self._open: dict[int, list[Undo]] = {}
+        self._phase = "faults"
+        self._began_s = time.perf_counter()
+        self.injected: Counter[str] = Counter()
+        self.named: dict[str, str] = {}
+        self.settled_s: float | None = None
+
+    # ---- the phases
+
+    def to_its_end(self) -> Result:
+        """Let it all happen."""
+        scenario, world = self._scenario, self._world
+        self._cluster.head.start()
+        self._operator.apply(self._cluster.files)
+        for fault in scenario.faults:
+            world.at(fault.at_s, self._begin, fault)
+        for command in scenario.commands:
+            values = command.args.get("values")
+            if isinstance(values, dict):
+                self._cluster.push(values.get("image.wanted"))
+            world.at(command.at_s, self._operator.do, command)
+        for number, expected in enumerate(scenario.expected):
+            if expected.at_s is not None:
+                world.at(expected.at_s, self._expect, number)
+        self._pass(scenario.lasts_s)
+        self._heal()
+        self._settle()
+        if not world.halted:
+            self._finish()
+        return self._result()
+
+    def _begin(self, fault: Happening) -> None:
+        self._cluster.watch.mark("fault", fault.number, fault.kind)
+        self.injected[fault.kind] += 1
+        self._open[fault.number] = FAULTS[fault.kind].begin(self._cluster, fault)
+        if fault.for_s:
+            self._world.after(fault.for_s, self._undo, fault)
+
+    def _undo(self, fault: Happening) -> None:
+        for undo in self._open.pop(fault.number, ()):
+            undo()
+
+    def _heal(self) -> None:
+        """All faults end."""
+        self._phase = "healed"
+        for number in list(self._open):
+            for undo in self._open.pop(number):
+                undo()
+
+    def _settle(self) -> None:
+        """Wait until all is well; once, try again what is quarantined, as a person would."""
+        healed_at, rest = self._world.now, Rest(self._cluster, self._operator)
+        until = healed_at + self._scenario.settles_s
+        if not self._wait(rest.is_at_rest, until):
+            return
+        self.named = rest.failures()
+        if self.named:
+            self._operator.do(Happening(self._world.now, "retry", ",".join(self.named)))
+            if not self._wait(rest.is_at_rest, until):
+                return
+        if self._wait(rest.is_well, until):
+            self.settled_s = self._world.now - healed_at
+
+    def _wait(self, is_so: Callable[[], str], until: float) -> bool:
+        """Let time pass until ``is_so`` has nothing to object."""
+        while not self._world.halted:
+            if self._world.now >= until:
+                self._cluster.watch.violated("everything converges in the end", is_so())
+                return False
+            self._pass(min(until, self._world.now + LOOK_S))
+            if not self._world.halted and not is_so():
+                return True
+        return False
+
+    def _finish(self) -> None:
+        watch = self._cluster.watch
+        for violation in untrue(self._cluster):
+            watch.violated(*violation)
+        for number, expected in enumerate(self._scenario.expected):
+            if expected.at_s is None:
+                self._expect(number)
+        if not self._world.halted:
+            self._phase = "quiet"
+            watch.quiet_since = self._world.now
+            self._pass(self._world.now + QUIET_S)
+
+    def _expect(self, number: int) -> None:
+        wrong = self._scenario.expected[number].wrong(self._cluster)
+        if wrong:
+            self._cluster.watch.violated("as the scenario expects", f"expect[{number}]: {wrong}")
+
+    # ---- time
+
+    def _pass(self, until: float) -> None:
+        """Let time pass, and tell of it."""
+        world = self._world
+        while world.now < until and not world.halted:
+            world.run_until(min(until, world.now + LOOK_S))
+            self._tell(self.progress())
+
+    def progress(self) -> Progress:
+        """Where it is now."""
+        return Progress(
+            self._phase,
+            self._world.now,
+            self._scenario.lasts_s,
+            self._cluster.phases(),
+            len(self._open),
+            time.perf_counter() - self._began_s,
+        )
+
+    def _result(self) -> Result:
+        cluster, watch = self._cluster, self._cluster.watch
+        tally = watch.tally
+        return Result(
+            seed=self._scenario.seed,
+            nodes=len(cluster.machines),
+            simulated_s=self._world.now,
+            took_s=time.perf_counter() - self._began_s,
+            settled_s=self.settled_s,
+            injected=dict(sorted(self.injected.items())),
+            steps=dict(sorted(tally.steps.items())),
+            outcomes=dict(sorted(tally.outcomes.items())),
+            commands=dict(sorted(tally.commands.items())),
+            datagrams=cluster.network.sent,
+            datagram_bytes=cluster.network.sent_bytes,
+            phases=cluster.phases(),
+            named=dict(self.named),
+            refused=tuple(self._operator.refused),
+            violations=tuple(watch.violations),
+            digest=watch.digest,
+        )
+
+
+def run(
+    scenario: Scenario,
+    *,
+    tell: Tell = lambda progress: None,
+    modules: tuple[Module, ...] | None = None,
+) -> Result:
+    """Run a scenario to its end; raises `KedgeError` for a site or words that are wrong."""
+    world = World(scenario.seed)
+    files = dict(scenario.files) or files_of(scenario.shape)
+    with tempfile.TemporaryDirectory(prefix="kedge-sim-") as folder:
+        cluster = Cluster(
+            world,
+            files,
+            tuple(installed_modules()) if modules is None else modules,
+            Path(folder) / HEAD,
+            heartbeat_s=scenario.shape.heartbeat_s,
+        )
+        with devices_of(cluster):
+            return Run(scenario, cluster, tell).to_its_end()

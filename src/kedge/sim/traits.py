@@ -1,0 +1,45 @@
+"""What simulated machines are like: how long they take, what may be wrong with them, what is around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kedge.sim.loop import Loop
+from kedge.sim.network import Network
+from kedge.sim.web import Web
+from kedge.sim.world import World
+
+
+class Times(NamedTuple):
+    """How long the parts of a boot take, from and to, in seconds."""
+
+    firmware: tuple[float, float] = (8.0, 40.0)
+    kernel: tuple[float, float] = (2.0, 6.0)
+    init: tuple[float, float] = (4.0, 15.0)
+    going_down: tuple[float, float] = (2.0, 12.0)
+
+
+@dataclass
+class Ills:
+    """What is wrong with a machine now."""
+
+    sits_in_firmware: bool = False
+    init_never_up: bool = False
+    root_full: bool = False
+    no_room: bool = False
+    corrupts: bool = False
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What all machines share: the world, its networks, and who answers to a boot request."""
+
+    world: World
+    network: Network
+    web: Web
+    physics: Loop
+    boot_urls: Callable[[], list[str]]
+    rises: Callable[..., None]
+    times: Times = field(default_factory=Times)
