@@ -10,7 +10,9 @@ from pathlib import Path
 
 from kedge.agent.agent import Agent
 from kedge.agent.boot_arguments import parse_command_line
+from kedge.agent.handover import is_prepared
 from kedge.agent.keeping import Keeping
+from kedge.agent.living_on import live_on
 from kedge.agent.place import LAYER0, RUNNING, Place
 from kedge.lib.errors import KedgeError
 
@@ -42,7 +44,10 @@ def main() -> int:
     try:
         boot = parse_command_line(Path("/proc/cmdline").read_text())
         place = Place(stage, boot, Keeping(run / "kedge" / "agent"), run)
-        return Agent(place, _say).run()
+        code = Agent(place, _say).run()
+        if code or stage == RUNNING or not is_prepared(run) or not live_on(run, place.process_1):
+            return code
+        return Agent(place._replace(stage=RUNNING), _say).run()
     except KedgeError as problem:
         _say(str(problem))
         return 1

@@ -9,6 +9,7 @@ import selectors
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kedge.agent import living_on
 from kedge.agent.duties import host_files, image_activate
 from kedge.agent.machine import Machine
 from kedge.agent.orders import PREFIX, Answer, Orders
@@ -19,6 +20,7 @@ from kedge.lib.errors import KedgeError
 
 _PROGRESS_EVERY_S = 1.0
 _STARTING_EVERY_S = 1.0
+_WOKEN_EVERY_S = 5.0  # where the init wakes the agent when it is up
 _RUNNING_EVERY_S = 180.0
 _FAREWELL_S = 3.0  # how long the last report may take to be acknowledged
 
@@ -44,6 +46,7 @@ class Agent:
         self._progress: dict[str, Any] | None = None
         self._progress_at = 0.0
         self._look_at = 0.0  # when init's state is read next
+        self._wake = self._machine.open_wake(place) if place.stage == RUNNING else None
         self._leave_at: float | None = None
         self._last_act: Callable[[], None] | None = None
 
@@ -51,6 +54,8 @@ class Agent:
         """Work until the stage ends; the process's exit code."""
         selector = selectors.DefaultSelector()
         selector.register(self.up.socket, selectors.EVENT_READ)
+        if self._wake is not None:
+            selector.register(self._wake, selectors.EVENT_READ)
         watched: dict[int, Callable[[], None]] = {}
         going = self.begin()
         while going and self.turn():
@@ -59,6 +64,9 @@ class Agent:
             for key, _ in selector.select(wait_s):
                 if key.fileobj is self.up.socket:
                     self.up.receive()
+                elif key.fileobj == self._wake:
+                    living_on.drain(key.fd)
+                    self._look_at = 0.0
                 else:
                     watched[key.fd]()
                     if key.fd not in self._descriptors():  # it is closed, or another's
@@ -238,8 +246,10 @@ class Agent:
         if found.reached and not self._state.get("running"):
             self._state["running"] = True
             self._report_running()
+            if systemd and (why := self._machine.join_unit(self._place)):
+                self._say(f"the agent's unit does not hold it: {why}")
             self.orders.resume(image_activate.NAME, "done")
             self._save_state()
             self._say(f"the image is running (init says {found.state})")
-        every_s = _RUNNING_EVERY_S if self._state.get("running") else _STARTING_EVERY_S
-        self._look_at = now + every_s
+        starting_s = _WOKEN_EVERY_S if systemd and self._wake is not None else _STARTING_EVERY_S
+        self._look_at = now + (_RUNNING_EVERY_S if self._state.get("running") else starting_s)

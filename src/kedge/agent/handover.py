@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kedge.agent import placing
+from kedge.agent.living_on import WAKE
 from kedge.lib.errors import KedgeError
 from kedge.lib.host_files import HostFile
 
@@ -45,7 +46,7 @@ Conflicts=reboot.target kexec.target poweroff.target halt.target
 Before=reboot.target kexec.target poweroff.target halt.target
 
 [Service]
-ExecStart=/usr/bin/python3 -I -m kedge.agent --stage running
+ExecStart=/usr/bin/busybox sh /usr/lib/kedge/keep-agent
 RootDirectory={LAYER0}
 Environment=CRYPTOGRAPHY_OPENSSL_NO_LEGACY=1
 MountAPIVFS=yes
@@ -56,6 +57,17 @@ Restart=always
 RestartSec=2
 KillMode=mixed
 OOMScoreAdjust=-900
+"""
+
+UP_UNIT = f"""\
+[Unit]
+Description=Tell Kedge's agent that the system is up
+DefaultDependencies=no
+After=multi-user.target
+
+[Service]
+Type=oneshot
+ExecStart={LAYER0}/usr/bin/busybox timeout 5 {LAYER0}/usr/bin/busybox sh -c 'echo up >/run/{WAKE}'
 """
 
 _NETWORK_UNIT = """\
@@ -72,6 +84,7 @@ ClientIdentifier=mac
 SendRelease=no
 """
 
+_HANDOVER = "kedge/handover"
 _INITS = ("/sbin/init", "/etc/init", "/bin/init", "/lib/systemd/systemd")
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 
@@ -147,12 +160,13 @@ def network_file(root: str, mac: str, listed: frozenset[str]) -> HostFile | None
 
 def inject_units(run: str) -> None:
     """Write the agent's units below ``run`` (the ``/run`` that the image will find)."""
-    for name, content in (
-        ("run-kedge-layer0.mount", MOUNT_UNIT),
-        ("kedge-agent.service", AGENT_UNIT),
+    for name, content, target in (
+        ("run-kedge-layer0.mount", MOUNT_UNIT, "sysinit.target"),
+        ("kedge-agent.service", AGENT_UNIT, "sysinit.target"),
+        ("kedge-up.service", UP_UNIT, "multi-user.target"),
     ):
         placing.place(run, HostFile(f"/systemd/system/{name}", content.encode()))
-        link = Path(run) / "systemd/system/sysinit.target.wants" / name
+        link = Path(run) / f"systemd/system/{target}.wants" / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(f"../{name}")
@@ -163,4 +177,9 @@ def tell_init(run: str, init: Init) -> None:
     keeper = "unit" if init.is_systemd else "kept"
     draft = Path(run) / "kedge/.handover.new"
     draft.write_text(f"init={init.path}\nagent={keeper}\n")
-    draft.replace(Path(run) / "kedge/handover")
+    draft.replace(Path(run) / _HANDOVER)
+
+
+def is_prepared(run: Path) -> bool:
+    """Whether the initramfs was told what to start."""
+    return (run / _HANDOVER).exists()

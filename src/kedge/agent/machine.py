@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kedge.agent import living_on
 from kedge.agent.duties import facts, host_files, image_activate, init_state, power
 from kedge.agent.orders import Duty
 from kedge.agent.place import Place
@@ -60,6 +61,14 @@ class Machine:
         """How far the image's init has come."""
         read = init_state.read_systemd if systemd else init_state.read_other
         return read(place.process_1)
+
+    def open_wake(self, place: Place) -> int | None:
+        """A descriptor that becomes readable when the init is up; None where nobody says so."""
+        return living_on.open_wake(place.run)
+
+    def join_unit(self, place: Place) -> str:
+        """Share the fate of the agent's unit; what went wrong, in words."""
+        return living_on.join_unit(place.process_1)
 
     def apply_files(self, place: Place, files: tuple[HostFile, ...]) -> str:
         """Make the image's root hold exactly these files; returns their digest. Raises `KedgeError`."""

@@ -96,6 +96,12 @@ class Body(Machine):
     def init_state(self, place: Place, *, systemd: bool) -> InitState:
         return self._owner.init_state()
 
+    def open_wake(self, place: Place) -> int | None:
+        return None
+
+    def join_unit(self, place: Place) -> str:
+        return ""
+
     def apply_files(self, place: Place, files: tuple[HostFile, ...]) -> str:
         self._owner.write_files(files)
         return files_digest(files)

@@ -85,6 +85,8 @@ def test_units_are_enabled_and_can_be_written_twice(tmp_path: Path) -> None:
         handover.inject_units(str(tmp_path))
     wants = tmp_path / "systemd/system/sysinit.target.wants"
     assert {p.name for p in wants.iterdir()} == {"kedge-agent.service", "run-kedge-layer0.mount"}
+    up = wants.parent / "multi-user.target.wants/kedge-up.service"
+    assert "/run/kedge/agent/wake" in up.read_text()
     assert "RootDirectory=/run/kedge/layer0\n" in (wants / "kedge-agent.service").read_text()
 
 

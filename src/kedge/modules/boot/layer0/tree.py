@@ -54,6 +54,9 @@ def finish(tree: Path, architecture_triplet: str) -> None:
 def add_agent(tree: Path) -> None:
     """Copy the agent and the floors it stands on, and nothing else of Kedge."""
     source = Path(kedge.__file__).parent
+    keeper = tree / "usr/lib/kedge/keep-agent"
+    keeper.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / "modules/boot/layer0/keep-agent", keeper)
     target = tree / _SITE_PACKAGES / "kedge"
     target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source / "__init__.py", target / "__init__.py")
