@@ -156,7 +156,7 @@ class Bench:
         layer0 = json.loads((state / "layer0/x86_64.json").read_text())
         layers = [layer["blob"] for layer in image["layers"]]
         for blob in (image["kernel"]["blob"], image["modules"]["blob"], *layers,
-                     layer0["initramfs"]["blob"]):  # fmt: skip
+                     layer0["initramfs"]["blob"], layer0["squashfs"]["blob"]):  # fmt: skip
             digest = blob.removeprefix("sha256:")
             (folder / digest).symlink_to(state / "blobs/sha256" / digest)
         init = cpio.file("init", (ROOT / "bench/bare/init").read_bytes(), 0o755)
@@ -166,7 +166,12 @@ class Bench:
             "modules": f"blobs/{image['modules']['blob']}",
             "bare": "bare.cpio",
         }
-        arguments = [*image["args"], f"bare.url={HEAD_URL}", f"bare.layers={','.join(layers)}"]
+        arguments = [
+            *image["args"],
+            f"bare.url={HEAD_URL}",
+            f"bare.layers={','.join(layers)}",
+            f"bare.layer0={layer0['squashfs']['blob']}",
+        ]
         script = [
             "#!ipxe",
             f"kernel {HEAD_URL}/blobs/{image['kernel']['blob']} {' '.join(arguments)}",

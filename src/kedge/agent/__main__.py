@@ -44,10 +44,11 @@ def main() -> int:
     try:
         boot = parse_command_line(Path("/proc/cmdline").read_text())
         place = Place(stage, boot, Keeping(run / "kedge" / "agent"), run)
-        code = Agent(place, _say).run()
+        agent = Agent(place, _say)
+        code = agent.run()
         if code or stage == RUNNING or not is_prepared(run) or not live_on(run, place.process_1):
             return code
-        return Agent(place._replace(stage=RUNNING), _say).run()
+        return Agent(place._replace(stage=RUNNING), _say, up=agent.up).run()
     except KedgeError as problem:
         _say(str(problem))
         return 1

@@ -20,7 +20,7 @@ from kedge.lib.errors import KedgeError
 
 _PROGRESS_EVERY_S = 1.0
 _STARTING_EVERY_S = 1.0
-_WOKEN_EVERY_S = 5.0  # where the init wakes the agent when it is up
+_WOKEN_EVERY_S = 20.0  # where the init wakes the agent when it is up
 _RUNNING_EVERY_S = 180.0
 _FAREWELL_S = 3.0  # how long the last report may take to be acknowledged
 
@@ -28,11 +28,14 @@ _FAREWELL_S = 3.0  # how long the last report may take to be acknowledged
 class Agent:
     """A node's agent in one stage of the boot."""
 
-    def __init__(self, place: Place, say: Say, machine: Machine | None = None) -> None:
+    def __init__(
+        self, place: Place, say: Say, machine: Machine | None = None, up: Uplink | None = None
+    ) -> None:
+        """``up``: the way up of an agent that this one goes on for, in the same process."""
         self._place, self._say = place, say
         self._machine = machine or Machine()
         self._state = place.keeping.load_object("state.json")
-        self.up = Uplink(place, say, self._machine)
+        self.up = up or Uplink(place, say, self._machine)
         self.orders = Orders(
             place,
             self._machine.duties,

@@ -8,11 +8,12 @@ one GET in HTTP/1.0, answered by a status and the bytes until the end, needs non
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from kedge.lib.errors import KedgeError
 
@@ -47,15 +48,15 @@ def fetch(url: str, wanted: Wanted, target: Path, arrived: Arrived, *, give_up_s
             arrived(wanted.size_bytes)
             return
         target.unlink()
-    part = target.with_suffix(".part")
     found = ""
     for _ in range(_CORRUPT_TRIES):
+        part = _Part(target.with_suffix(".part"))
         _complete(url, wanted, part, arrived, give_up_s)
-        found = _digest(part)
+        found = part.digest
         if found == wanted.digest:
-            part.replace(target)
+            part.path.replace(target)
             return
-        part.unlink()
+        part.path.unlink()
     raise KedgeError(
         f"{wanted.area}.corrupt",
         f"{wanted.what} does not have the content its digest names",
@@ -65,48 +66,73 @@ def fetch(url: str, wanted: Wanted, target: Path, arrived: Arrived, *, give_up_s
     )
 
 
-def _complete(url: str, wanted: Wanted, part: Path, arrived: Arrived, give_up_s: float) -> None:
+class _Part:
+    """What has arrived of a blob: a file, how long it is, and its digest so far, made as it comes."""
+
+    def __init__(self, path: Path) -> None:
+        """Go on with what an earlier process left."""
+        self.path, self.size_bytes = path, 0
+        self._sha256 = hashlib.sha256()
+        path.touch(0o600)
+        for piece in _pieces(path):
+            self._take(piece)
+
+    @property
+    def digest(self) -> str:
+        """Of all that has arrived."""
+        return f"sha256:{self._sha256.hexdigest()}"
+
+    def begin_again(self) -> None:
+        """Drop what is there."""
+        os.truncate(self.path, 0)
+        self.size_bytes, self._sha256 = 0, hashlib.sha256()
+
+    def append(self, out: BinaryIO, piece: bytes) -> None:
+        """Write the next bytes to the file that is open as ``out``."""
+        out.write(piece)
+        self._take(piece)
+
+    def _take(self, piece: bytes) -> None:
+        self._sha256.update(piece)
+        self.size_bytes += len(piece)
+
+
+def _complete(url: str, wanted: Wanted, part: _Part, arrived: Arrived, give_up_s: float) -> None:
     """Fetch, and resume, until ``part`` has the wanted size."""
     last_size, last_progress = -1, time.monotonic()
     pause_s, why = 0.5, ""
-    while True:
-        size = part.stat().st_size if part.exists() else 0
-        if size == wanted.size_bytes:
-            return
-        if size > wanted.size_bytes:
-            part.unlink()
-            continue
-        if size > last_size:
-            last_size, last_progress, pause_s = size, time.monotonic(), 0.5
+    while part.size_bytes != wanted.size_bytes:
+        if part.size_bytes > wanted.size_bytes:
+            part.begin_again()
+        if part.size_bytes > last_size:
+            last_size, last_progress, pause_s = part.size_bytes, time.monotonic(), 0.5
         elif time.monotonic() - last_progress > give_up_s:
             raise _unreachable(url, wanted, why)
         try:
-            _append(url, wanted, part, size, arrived)
+            _append(url, wanted, part, arrived)
         except OSError as problem:
             why = str(problem) or type(problem).__name__
-        if not part.exists() or part.stat().st_size < wanted.size_bytes:
+        if part.size_bytes < wanted.size_bytes:
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
 
-def _append(url: str, wanted: Wanted, part: Path, size: int, arrived: Arrived) -> None:
+def _append(url: str, wanted: Wanted, part: _Part, arrived: Arrived) -> None:
     """One request for what is missing; raises OSError when it breaks off."""
     with _connect(url) as connection:
-        status, reason, piece = _ask(connection, f"/blobs/{wanted.digest}", size)
+        status, reason, piece = _ask(connection, f"/blobs/{wanted.digest}", part.size_bytes)
         if status in (403, 404, 410):
             raise _refused(url, wanted, f"{status} {reason}")
-        if status == 200:
-            size = 0  # the server does not resume
+        if status == 200:  # the server does not resume
+            part.begin_again()
         elif status != 206:
             raise OSError(f"the head answered {status} {reason}")
-        with part.open("r+b" if size else "wb", buffering=0) as out:
-            out.seek(size)
+        with part.path.open("ab", buffering=0) as out:
             while piece := piece or connection.recv(_PIECE_BYTES):
-                size += len(piece)
-                if size > wanted.size_bytes:
+                if part.size_bytes + len(piece) > wanted.size_bytes:
                     raise OSError("more bytes came than the blob has")
-                out.write(piece)
-                arrived(size)
+                part.append(out, piece)
+                arrived(part.size_bytes)
                 piece = b""
 
 
@@ -134,10 +160,15 @@ def _ask(connection: socket.socket, path: str, begin: int) -> tuple[int, str, by
 
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
+    for piece in _pieces(path):
+        digest.update(piece)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as content:
         while piece := content.read(_PIECE_BYTES):
-            digest.update(piece)
-    return f"sha256:{digest.hexdigest()}"
+            yield piece
 
 
 def _unreachable(url: str, wanted: Wanted, why: str) -> KedgeError:

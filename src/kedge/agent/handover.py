@@ -46,11 +46,7 @@ Conflicts=reboot.target kexec.target poweroff.target halt.target
 Before=reboot.target kexec.target poweroff.target halt.target
 
 [Service]
-ExecStart=/usr/bin/busybox sh /usr/lib/kedge/keep-agent
-RootDirectory={LAYER0}
-Environment=CRYPTOGRAPHY_OPENSSL_NO_LEGACY=1
-MountAPIVFS=yes
-BindPaths=/run
+ExecStart={LAYER0}/usr/bin/busybox sh {LAYER0}/usr/lib/kedge/keep-agent
 StandardOutput=append:{LOG}
 StandardError=append:{LOG}
 Restart=always

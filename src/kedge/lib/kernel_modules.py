@@ -22,7 +22,6 @@ BOOT_MODULES: tuple[str, ...] = (
     "af_packet",  # raw sockets: DHCP before there is an address
     "overlay",  # the writable root over the image's layers
     "squashfs",  # layer0 itself and the image's layers
-    "erofs",  # layers of images that were converted to EROFS
     "loop",  # squashfs files are mounted as loop devices
     "unix",  # local sockets, where they are no built-in
     "virtio_pci",  # the virtual machine's bus on PCI
