@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
 
 from kedge.lib.errors import KedgeError
 
@@ -29,13 +29,28 @@ Arrived = Callable[[int], None]
 
 class Wanted(NamedTuple):
     """A blob to fetch: its digest (``sha256:<hex>``) and its exact size; for errors: the first
-    part of their codes, what it is, and what an operator does about it."""
+    part of their codes, what it is, and what an operator does about it. Where its ``blake2b`` (32 bytes,
+    in hex) is known, that is checked in the place of the digest."""
 
     digest: str
     size_bytes: int
     area: str = "image"
     what: str = "a layer"
     next_step: str = "Import the image again: kedge image import <reference>"
+    blake2b: str = ""
+
+    def checking(self) -> _Hash:
+        """A new hash of what is checked."""
+        return hashlib.blake2b(digest_size=32) if self.blake2b else hashlib.sha256()
+
+    def fits(self, found: str) -> bool:
+        """Whether a hash in hex is the right one."""
+        return found == (self.blake2b or self.digest.removeprefix("sha256:"))
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
 
 
 def fetch(url: str, wanted: Wanted, target: Path, arrived: Arrived, *, give_up_s: float) -> None:
@@ -44,16 +59,16 @@ def fetch(url: str, wanted: Wanted, target: Path, arrived: Arrived, *, give_up_s
     Raises `KedgeError`; then ``target`` does not exist.
     """
     if target.exists():
-        if _digest(target) == wanted.digest:
+        if wanted.fits(_Part(target, wanted).found):
             arrived(wanted.size_bytes)
             return
         target.unlink()
     found = ""
     for _ in range(_CORRUPT_TRIES):
-        part = _Part(target.with_suffix(".part"))
+        part = _Part(target.with_suffix(".part"), wanted)
         _complete(url, wanted, part, arrived, give_up_s)
-        found = part.digest
-        if found == wanted.digest:
+        found = part.found
+        if wanted.fits(found):
             part.path.replace(target)
             return
         part.path.unlink()
@@ -61,31 +76,31 @@ def fetch(url: str, wanted: Wanted, target: Path, arrived: Arrived, *, give_up_s
         f"{wanted.area}.corrupt",
         f"{wanted.what} does not have the content its digest names",
         where=f"{url}/blobs/{wanted.digest}",
-        why=f"{wanted.size_bytes} bytes arrived with the digest {found}",
+        why=f"{wanted.size_bytes} bytes arrived with the checksum {found}",
         next_step=wanted.next_step,
     )
 
 
 class _Part:
-    """What has arrived of a blob: a file, how long it is, and its digest so far, made as it comes."""
+    """What has arrived of a blob: a file, how long it is, and its hash so far, made as it comes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wanted: Wanted) -> None:
         """Go on with what an earlier process left."""
-        self.path, self.size_bytes = path, 0
-        self._sha256 = hashlib.sha256()
+        self.path, self.size_bytes, self._wanted = path, 0, wanted
+        self._hash = wanted.checking()
         path.touch(0o600)
         for piece in _pieces(path):
             self._take(piece)
 
     @property
-    def digest(self) -> str:
-        """Of all that has arrived."""
-        return f"sha256:{self._sha256.hexdigest()}"
+    def found(self) -> str:
+        """The hash of all that has arrived, in hex."""
+        return self._hash.hexdigest()
 
     def begin_again(self) -> None:
         """Drop what is there."""
         os.truncate(self.path, 0)
-        self.size_bytes, self._sha256 = 0, hashlib.sha256()
+        self.size_bytes, self._hash = 0, self._wanted.checking()
 
     def append(self, out: BinaryIO, piece: bytes) -> None:
         """Write the next bytes to the file that is open as ``out``."""
@@ -93,7 +108,7 @@ class _Part:
         self._take(piece)
 
     def _take(self, piece: bytes) -> None:
-        self._sha256.update(piece)
+        self._hash.update(piece)
         self.size_bytes += len(piece)
 
 
@@ -156,13 +171,6 @@ def _ask(connection: socket.socket, path: str, begin: int) -> tuple[int, str, by
     if not version.startswith("HTTP/1.") or not status.isdecimal():
         raise OSError("the head's answer is not HTTP")
     return int(status), reason, content
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    for piece in _pieces(path):
-        digest.update(piece)
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

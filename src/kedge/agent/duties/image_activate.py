@@ -24,10 +24,12 @@ _SPARE_BYTES = 64 << 20  # left for the image to start with
 
 
 class Layer(NamedTuple):
-    """A layer as the order names it: the digest of its squashfs file, and that file's size."""
+    """A layer as the order names it: the digest of its squashfs file, that file's size, and the checksum
+    that is quicker to check, if the head knows it."""
 
     digest: str
     size_bytes: int
+    blake2b: str = ""
 
 
 def carry_out(
@@ -68,8 +70,12 @@ def _read(args: dict[str, Any]) -> tuple[str, list[Layer]]:
     for item in cast("list[Any]", raw) if isinstance(raw, list) else []:
         fields = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
         blob, size_bytes = fields.get("blob"), fields.get("size_bytes")
-        if _is_digest(blob) and isinstance(size_bytes, int) and size_bytes > 0:
-            layers.append(Layer(cast("str", blob), size_bytes))
+        blake2b = fields.get("blake2b", "")
+        if not isinstance(size_bytes, int) or not isinstance(blake2b, str):
+            layers.clear()
+            break
+        if _is_digest(blob) and size_bytes > 0:
+            layers.append(Layer(cast("str", blob), size_bytes, blake2b))
         else:
             layers.clear()
             break
@@ -115,7 +121,7 @@ def _fetch_all(place: Place, layers: list[Layer], tell: Tell) -> list[Path]:
     for number, (layer, path) in enumerate(zip(layers, paths, strict=True), start=1):
         what = f"fetching layer {number} of {len(layers)}"
         meter = _meter(tell, what, before, total)
-        wanted = Wanted(layer.digest, layer.size_bytes)
+        wanted = Wanted(layer.digest, layer.size_bytes, blake2b=layer.blake2b)
         fetch(place.boot.url, wanted, path, meter, give_up_s=_GIVE_UP_S)
         before += layer.size_bytes
     return paths

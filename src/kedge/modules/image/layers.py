@@ -18,7 +18,15 @@ from pathlib import Path
 
 import msgspec
 
-from kedge.modules.image.blobs import Blob, has_blob, place_blob, work_folder, write_file
+from kedge.modules.image.blobs import (
+    Blob,
+    blob_path,
+    file_blake2b,
+    has_blob,
+    place_blob,
+    work_folder,
+    write_file,
+)
 from kedge.modules.image.layer_files import (
     LayerFile,
     cached_members,
@@ -43,11 +51,16 @@ Progress = Callable[[str, float], None]
 
 
 class ConvertedLayer(msgspec.Struct, frozen=True):
-    """A layer as nodes mount it; ``source`` is the digest of the OCI layer that it was made from."""
+    """A layer as nodes mount it; ``source`` is the digest of the OCI layer that it was made from.
+
+    ``blake2b`` (hex, 32 bytes) is what nodes check: a processor without instructions for SHA-256 takes a
+    third of the time for it. Empty in records of before there was one; then they check ``blob``.
+    """
 
     blob: str
     size_bytes: int
     source: str
+    blake2b: str = ""
 
 
 @dataclass(slots=True)
@@ -157,7 +170,8 @@ def _convert_once(
         if found is not None:
             return found  # another import was faster
         blob = _write_squashfs(state_dir, parts, meter)
-        converted = ConvertedLayer(blob.blob, blob.size_bytes, source)
+        checksum = file_blake2b(blob_path(state_dir, blob.blob))
+        converted = ConvertedLayer(blob.blob, blob.size_bytes, source, checksum)
         write_file(_cache_path(state_dir, key), msgspec.json.encode(converted))
         return converted
 

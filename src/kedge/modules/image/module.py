@@ -118,7 +118,8 @@ async def activate(node: Node, io: Io) -> None:
             next_step="kedge image list",
         )  # fmt: skip
     layers: list[Value] = [
-        {"blob": layer.blob, "size_bytes": layer.size_bytes} for layer in record.layers
+        {"blob": layer.blob, "size_bytes": layer.size_bytes, "blake2b": layer.blake2b}
+        for layer in record.layers
     ]
     args: dict[str, Value] = {
         "digest": record.digest,
