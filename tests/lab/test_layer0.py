@@ -21,6 +21,7 @@ from layer0_machine import Machine, kernel_arguments
 from kedge.lib.host_files import HostFile, files_digest
 from kedge.modules.boot.layer0 import build, load_record
 from kedge.modules.boot.layer0.record import Layer0
+from kedge.sync.events import Resumed
 
 pytestmark = [
     pytest.mark.lab,
@@ -142,6 +143,39 @@ def test_from_the_kernel_to_a_running_systemd_image_and_off(bench: Bench) -> Non
     bench.head.configure({"order/power.shutdown": {"id": "step-4", "args": {"action": "off"}}})
     bench.wait(lambda: machine.is_off)
     assert ("order/power.shutdown", {"id": "step-4", "status": "done"}) in bench.head.history
+
+
+KILL = """#!/bin/sh
+sleep 3
+for process in /proc/[0-9]*; do
+    tr '\\0' ' ' <$process/cmdline | grep -q '[k]edge.agent --stage layer0' && kill -9 ${process#/proc/}
+done
+"""
+KILLER = "[Service]\nType=oneshot\nExecStart=/usr/local/sbin/kill-agent\n[Unit]\nDefaultDependencies=no\nAfter=kedge-up.service\n"
+
+
+def host_file(path: str, mode: str, text: str) -> dict[str, str]:
+    return {"path": path, "mode": mode, "content": base64.b64encode(text.encode()).decode()}
+
+
+def test_an_agent_that_is_killed_is_started_anew(bench: Bench) -> None:
+    args = bench.image.order(bench.store)
+    units = "/etc/systemd/system"
+    wants = "[Unit]\nWants=killer.service\n"
+    files = [
+        host_file("/usr/local/sbin/kill-agent", "0755", KILL),
+        host_file(f"{units}/killer.service", "0644", KILLER),
+        host_file(f"{units}/multi-user.target.d/killer.conf", "0644", wants),
+    ]
+    bench.start({"files": files, ORDER: {"id": "step-1", "args": args}})
+    bench.wait(bench.reports("boot.stage", "running"))
+    before = len(bench.head.events)
+    bench.wait(lambda: any(isinstance(event, Resumed) for event in bench.head.events[before:]))
+    assert bench.head.discovered("boot.stage") == "running"
+    bench.head.configure({"order/power.shutdown": {"id": "step-2", "args": {"action": "off"}}})
+    machine = bench.machine
+    assert machine is not None
+    bench.wait(lambda: machine.is_off)
 
 
 def test_a_corrupt_layer_leaves_the_node_in_layer0_and_a_new_order_goes_through(
