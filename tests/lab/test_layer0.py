@@ -151,7 +151,13 @@ for process in /proc/[0-9]*; do
     tr '\\0' ' ' <$process/cmdline | grep -q '[k]edge.agent --stage layer0' && kill -9 ${process#/proc/}
 done
 """
-KILLER = "[Service]\nType=oneshot\nExecStart=/usr/local/sbin/kill-agent\n[Unit]\nDefaultDependencies=no\nAfter=kedge-up.service\n"
+KILLER = """[Unit]
+DefaultDependencies=no
+After=kedge-up.service
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/kill-agent
+"""
 
 
 def host_file(path: str, mode: str, text: str) -> dict[str, str]:
