@@ -63,6 +63,28 @@ class FakeReleases:
         raise KedgeError("release.in_use", f"release {name} is in use")
 
 
+class FakeLooks:
+    """A full rack, and what was measured of one mutation."""
+
+    def budgets(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "budget": "out_of_service", "pool": "rack 1", "span": True, "limit": 1, "used": 1,
+                "users": "n1", "down": "", "waiting": "n[2-3]", "waiting_count": 2,
+                "first": ["n3", "n2"],
+            }
+        ]  # fmt: skip
+
+    def costs(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "mutation": "power.switch_on", "hardware": "x86_64", "declared_s": 5,
+                "surcharge_s": 60, "learned_s": 9, "runs": 4, "median_s": 8.7, "least_s": 8.0,
+                "most_s": 9.5,
+            }
+        ]  # fmt: skip
+
+
 class FakeOperations:
     """Four nodes; what is asked of it is kept in ``asked``."""
 
@@ -73,6 +95,7 @@ class FakeOperations:
         self.why = ""
         self.asked: list[tuple[Any, ...]] = []
         self.releases = FakeReleases(self.asked)
+        self.looks = FakeLooks()
         self.revision = 7
         self.converge_after_s: float | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kedge.api.look_routes import LOOK_ROUTES
 from kedge.api.release_routes import RELEASE_ROUTES
 from kedge.api.route import SITE_BYTES, Asked, Route, Rows
 from kedge.shapes import asking, log, nodes, paths, site
@@ -106,5 +107,6 @@ ROUTES: tuple[Route, ...] = (
         ),
         body=asking.ActionRequest,
     ),
+    *LOOK_ROUTES,
     *RELEASE_ROUTES,
 )  # fmt: skip

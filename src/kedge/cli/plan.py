@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from kedge.cli.output import show
 from kedge.cli.session import ask, complete_nodes, nodes_argument, output_option
 from kedge.cli.trouble import TROUBLE
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kedge.shapes.paths import CostRow
 
 
 @click.command()
@@ -39,11 +47,35 @@ def plan(nodes: str, to: tuple[str, ...], output: str) -> None:
 @click.option("--style", type=click.Choice(["dot", "mermaid"]), default="dot", show_default=True)
 @click.option("--module", default="", help="Only what this module declares.")
 @click.option("--node", default="", shell_complete=complete_nodes, help="Mark where a node is.")
+@click.option("--costs", is_flag=True, help="Show how long each mutation takes, not the drawing.")
 @output_option
-def graph(style: str, module: str, node: str, output: str) -> None:
+def graph(style: str, module: str, node: str, costs: bool, output: str) -> None:
     """Draw the mutation graph: kedge graph | dot -Tsvg > graph.svg"""
+    if costs:
+        rows = [
+            row
+            for row in ask(lambda client: client.costs())
+            if not module or row.mutation.startswith(f"{module}.")
+        ]
+        show(rows, output, lambda: _costs_table(rows))
+        return
     text = ask(lambda client: client.graph(style=style, module=module, node=node))
     if output == "table":
         click.echo(text)
     else:
         show({"style": style, "text": text}, output, lambda: ())
+
+
+def _costs_table(rows: Sequence[CostRow]) -> Iterable[RenderableType]:
+    from kedge.cli.render import table
+
+    made = table("mutation", "hardware", "declared", "learned", "runs", "last runs")
+    for row in rows:
+        extra = f" + {row.surcharge_s}" if row.surcharge_s else ""
+        seen = f"{row.least_s:g} to {row.most_s:g} s, median {row.median_s:g} s"
+        made.add_row(
+            row.mutation, row.hardware, f"{row.declared_s}{extra} s",
+            f"{row.learned_s}{extra} s" if row.learned_s else "",
+            str(row.runs or ""), seen if row.runs else "",
+        )  # fmt: skip
+    return [made]

@@ -94,7 +94,7 @@ def alike(rows: Sequence[NodeRow], *, each: bool) -> list[list[NodeRow]]:
     groups: dict[tuple[str, ...], list[NodeRow]] = {}
     for row in rows:
         image = image_name(row.image)
-        said = (_renamed(words, row.node, "") for words in (row.why, row.next))
+        said = (_AHEAD.sub("", _renamed(words, row.node, "")) for words in (row.why, row.next))
         key = (row.phase, row.power, row.stage, image, doing(row), *said)
         groups.setdefault(key, []).append(row)
     return list(groups.values())
@@ -104,6 +104,18 @@ def _renamed(words: str, node: str, nodes: str) -> str:
     """The words with ``nodes`` in place of the node's own name, so that they speak of all of them."""
     whole = rf"(?<![\w.-]){re.escape(node)}(?![\w-]|\.\w)"
     return re.sub(whole, lambda _: nodes, words)
+
+
+_AHEAD = re.compile(r"\b(\d+) ahead\b")
+
+
+def _places(texts: Iterable[str]) -> str:
+    """What nodes in one queue say, as one text: ``0 to 5 ahead``."""
+    every = list(texts)
+    ahead = [int(found[1]) for text in every if (found := _AHEAD.search(text))]
+    if not ahead or min(ahead) == max(ahead):
+        return every[0]
+    return _AHEAD.sub(f"{min(ahead)} to {max(ahead)} ahead", every[0], count=1)
 
 
 def status_table(rows: Sequence[NodeRow], now: float, *, each: bool | None = None) -> PlainTable:
@@ -122,7 +134,7 @@ def status_table(rows: Sequence[NodeRow], now: float, *, each: bool | None = Non
             row.stage,
             image_name(row.image),
             doing(row),
-            _renamed(row.why, row.node, nodes),
+            _renamed(_places(one.why for one in group), row.node, nodes),
             _renamed(row.next, row.node, nodes),
         )
     return made
@@ -151,7 +163,7 @@ def clock_of(written: str) -> str:
         return written
 
 
-def _short(nodes: str) -> str:
+def short(nodes: str) -> str:
     """A nodeset for a line of its own text: a long one is cut, and its nodes are counted."""
     if len(nodes) <= NODES_WIDE:
         return nodes
@@ -163,7 +175,7 @@ def _short(nodes: str) -> str:
 def event_line(event: EventRow) -> Text:
     """One event in one line."""
     line = Text().append(clock(event.at), style="dim")
-    line.append(f"  {visible(_short(event.nodes) or '-'):<10}  ", style="bold")
+    line.append(f"  {visible(short(event.nodes) or '-'):<10}  ", style="bold")
     line.append(visible(f"{event.what} {event.subject}"))
     if event.before or event.after:
         change = f"{event.before} -> {event.after}" if event.before else event.after

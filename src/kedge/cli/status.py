@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from kedge.client.client import Client
     from kedge.shapes.nodes import About, NodeRow
+    from kedge.shapes.paths import BudgetRow
 
 
 @click.command()
@@ -39,18 +40,21 @@ def status(nodes: str, watch: bool, each: bool | None, check: bool, output: str)
             ask(lambda client: _watch(client, nodes, each, output))
         return
 
-    async def look(client: Client) -> tuple[About, list[NodeRow]]:
-        return await client.about(), await client.status(nodes)
+    async def look(client: Client) -> tuple[About, list[NodeRow], list[BudgetRow]]:
+        return await client.about(), await client.status(nodes), await client.budgets()
 
-    about, rows = ask(look)
-    show(rows, output, lambda: _drawn(about, rows, each))
+    about, rows, budgets = ask(look)
+    show(rows, output, lambda: _drawn(about, rows, each, budgets))
     if check and any(row.phase != "converged" for row in rows):
         click.get_current_context().exit(TROUBLE)
 
 
-def _drawn(about: About, rows: Sequence[NodeRow], each: bool | None) -> Iterable[RenderableType]:
+def _drawn(
+    about: About, rows: Sequence[NodeRow], each: bool | None, budgets: Sequence[BudgetRow]
+) -> Iterable[RenderableType]:
     from rich.text import Text
 
+    from kedge.cli.budgets import queue_lines
     from kedge.cli.render import status_table, summary_line
 
     if not rows:
@@ -58,6 +62,8 @@ def _drawn(about: About, rows: Sequence[NodeRow], each: bool | None) -> Iterable
     else:
         yield status_table(rows, time.time(), each=each)
         yield summary_line(rows)
+    for line in queue_lines(budgets):
+        yield Text(line, style="yellow")
     for name, why in about.degraded.items():
         yield Text(f"degraded: {name}: {why}", style="red")
     if about.strangers:
@@ -78,19 +84,19 @@ async def _watch(client: Client, nodes: str, each: bool | None, output: str) -> 
     screen = console()
     with Live(console=screen, auto_refresh=False, screen=False) as live:
         last: list[NodeRow] = []
-        about = await client.about()
+        about, budgets = await client.about(), await client.budgets()
 
         async def tick() -> None:
             while True:
-                live.update(Visible(Group(*_drawn(about, last, each))), refresh=True)
+                live.update(Visible(Group(*_drawn(about, last, each, budgets))), refresh=True)
                 await asyncio.sleep(1.0 if screen.is_terminal else 10.0)
 
         ticking: asyncio.Task[None] | None = None
         try:
             async for last in looks(client, nodes):
-                about = await client.about()
+                about, budgets = await client.about(), await client.budgets()
                 ticking = ticking or asyncio.create_task(tick())
-                live.update(Visible(Group(*_drawn(about, last, each))), refresh=True)
+                live.update(Visible(Group(*_drawn(about, last, each, budgets))), refresh=True)
         finally:
             if ticking is not None:
                 ticking.cancel()

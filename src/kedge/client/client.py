@@ -12,6 +12,7 @@ import msgspec
 
 from kedge.client.calling import Json
 from kedge.client.endpoint import Endpoint
+from kedge.client.looks import LookCalls
 from kedge.client.releases import ReleaseCalls
 from kedge.client.stream import Message, read_messages
 from kedge.client.transport import TIMEOUT_S, Transport
@@ -25,7 +26,7 @@ RETRY_MOST_S = 5.0
 SILENCE_S = 45.0
 
 
-class Client(ReleaseCalls):
+class Client(LookCalls, ReleaseCalls):
     """All operations; every method raises `KedgeError`. Use it inside ``async with``."""
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float = TIMEOUT_S) -> None:

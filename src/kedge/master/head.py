@@ -287,6 +287,7 @@ class Head:
                 fingerprint=node.fingerprint(),
                 hardware_class=str(node.configured("boot.arch") or ""),
                 limits=self._membership.limits(configuration) if self._membership else (),
+                spans=self._membership.spans(configuration) if self._membership else (),
             )
         )
 

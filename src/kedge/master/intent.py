@@ -10,6 +10,7 @@ from kedge.core.graph import Graph
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
+from kedge.master.budgets import check_budgets
 from kedge.master.clock import Clock
 from kedge.master.head import Head
 from kedge.master.journal import Journal
@@ -57,6 +58,7 @@ class Wishes:
     def diff(self, files: Mapping[str, str]) -> tuple[Site, list[Change]]:
         """What applying ``files`` would change; raises `KedgeErrors` for bad input."""
         wanted = self._resolve(replace(self.intent, files=dict(files)))
+        check_budgets(wanted, self._graph)
         return wanted, diff(self._head.site, wanted)
 
     def apply(

@@ -21,6 +21,7 @@ from kedge.master.head import Head
 from kedge.master.intent import Wishes
 from kedge.master.io import MasterIo
 from kedge.master.journal import Journal, event_row
+from kedge.master.looking import Looks
 from kedge.master.nodes import NodeState
 from kedge.master.release_operations import ReleaseOperations
 from kedge.master.supervisor import Supervisor
@@ -35,6 +36,7 @@ class Operations:
     """One method for each verb. Nodesets are texts; all errors are `KedgeError`."""
 
     releases: ReleaseOperations
+    looks: Looks
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from kedge.master.journal import Journal
 from kedge.master.lanes import Lanes
 from kedge.master.late_writes import LateWrites
 from kedge.master.link import Link
+from kedge.master.looking import Looks
 from kedge.master.memory import keep_memory, remember, save_memory
 from kedge.master.neighbours import Neighbours
 from kedge.master.operations import Operations
@@ -117,6 +118,7 @@ async def running(
         wishes = Wishes(store, graph, host.clock, journal, head, releases)
         operations = Operations(head, wishes, io, store, journal, supervisor, host.random_bytes)
         operations.releases = ReleaseOperations(releases, wishes, io)
+        operations.looks = Looks(head)
         head.configured = partial(send_records, head, link, DutyEntries(graph))
         admit_again(permits, link)
         await link.open()

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from kedge.core.kinds import Value
 from kedge.core.node import Configuration
 from kedge.lib import nodeset
-from kedge.site.model import FileTemplate, Origin, Site
+from kedge.site.model import FileTemplate, Origin, Share, Site
+from kedge.site.words import OUT_OF_SERVICE
 
 LEAST_SERIES = 4
 """So many nodes that have each its own value of a field (an address, a MAC) are shown as one row."""
@@ -185,7 +186,17 @@ def _groups(site: Site | None) -> dict[str, Fields]:
 
 
 def _budgets(site: Site | None) -> dict[str, Fields]:
-    return {name: dict(limits) for name, limits in site.budgets.items()} if site else {}
+    if site is None:
+        return {}
+    found: dict[str, Fields] = {name: dict(limits) for name, limits in site.budgets.items()}
+    if site.out_of_service:
+        limits = {pool: _limit(share) for pool, share in site.out_of_service.items()}
+        found[OUT_OF_SERVICE] = limits
+    return found
+
+
+def _limit(share: Share) -> Value:
+    return str(share) if share.percent else share.number
 
 
 def _settings(site: Site | None) -> dict[str, Fields]:

@@ -17,7 +17,7 @@ from kedge.site.macs import Macs, read_macs
 from kedge.site.model import Cluster
 from kedge.site.networks import Range, read_networks
 from kedge.site.problems import Place, Problems, shorten
-from kedge.site.settings import read_budgets, read_settings
+from kedge.site.settings import Budgets, read_budgets, read_settings
 from kedge.site.tree import Scalar, Table, Tree
 
 
@@ -51,7 +51,7 @@ class Draft:
     groups: dict[str, GroupDraft] = field(default_factory=dict[str, GroupDraft])
     entries: list[Entry] = field(default_factory=list[Entry])
     macs: Macs = field(default_factory=Macs)
-    budgets: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    budgets: Budgets = field(default_factory=Budgets)
     settings: dict[str, Value] = field(default_factory=dict[str, Value])
 
 

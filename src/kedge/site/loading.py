@@ -56,7 +56,9 @@ def site_of(draft: Draft, resolved: Resolved) -> Site:
         nodes=resolved.nodes,
         origins=resolved.origins,
         files=resolved.files,
-        budgets=draft.budgets,
+        budgets=draft.budgets.steps,
+        budget_origins=draft.budgets.origins,
+        out_of_service=draft.budgets.out_of_service,
         settings=draft.settings,
     )
 

@@ -70,12 +70,29 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """How many nodes of a pool: ``number`` of them, or (``percent``) of each hundred."""
+
+    number: int
+    percent: bool = False
+
+    def of(self, members: int) -> int:
+        """The limit of a pool of ``members`` nodes: rounded down, but never none."""
+        return max(1, members * self.number // 100) if self.percent else self.number
+
+    def __str__(self) -> str:
+        return f"{self.number}%" if self.percent else str(self.number)
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """Everything the administrator wrote, checked and resolved.
 
     ``nodes`` are effective configurations; ``origins[node][variable]`` says where each value was
     written; ``files[node]`` are the host files (overlay) templates of that node, in order of path;
-    ``budgets`` maps a budget name to the limit per pool kind (``{"power.inrush": {"rack": 4}}``).
+    ``budgets`` maps a budget name to the limit per pool kind (``{"power.inrush": {"rack": 4}}``), and
+    ``budget_origins`` says where each is written; ``out_of_service`` are the limits, per pool kind, of
+    nodes that are out of service at once.
     """
 
     cluster: Cluster
@@ -89,6 +106,8 @@ class Site:
         default_factory=dict[str, tuple[FileTemplate, ...]]
     )
     budgets: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    budget_origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin])
+    out_of_service: Mapping[str, Share] = field(default_factory=dict[str, Share])
     settings: Mapping[str, Value] = field(default_factory=dict[str, Value])
 
 
@@ -96,7 +115,7 @@ def same_surroundings(one: Site, other: Site) -> bool:
     """Whether two sites differ in nodes and their host files only."""
     return all(
         getattr(one, name) is getattr(other, name) or getattr(one, name) == getattr(other, name)
-        for name in ("cluster", "networks", "groups", "budgets", "settings")
+        for name in ("cluster", "networks", "groups", "budgets", "out_of_service", "settings")
     )
 
 

@@ -33,7 +33,9 @@ NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]{0,62}")
-BUDGET = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+BUDGET = re.compile(r"[a-z*?][a-z0-9_*?]*(\.[a-z0-9_*?]+)*")
+OUT_OF_SERVICE = "out_of_service"
+"""The budget of nodes that are out of service at once; all others are of steps."""
 MAC = re.compile(r"[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}")
 
 _SECRET_KEY = re.compile(

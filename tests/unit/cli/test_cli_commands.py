@@ -21,6 +21,8 @@ READING = [
     ["strangers"],
     ["plan", "n[1-2]"],
     ["graph"],
+    ["graph", "--costs"],
+    ["budgets"],
     ["events"],
     ["power", "status"],
     ["power", "off", "n1", "--dry-run"],

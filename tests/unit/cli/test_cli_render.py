@@ -167,3 +167,11 @@ def test_nothing_that_a_node_says_reaches_the_terminal_as_a_command() -> None:
         render.records_table([{"name": evil}], ["name"]),
     )
     assert "\x1b" not in shown and "\x07" not in shown
+
+
+def test_nodes_in_one_queue_are_one_row() -> None:
+    why = "for the budget out_of_service of rack 1 (limit 1, {} ahead; used by n9)"
+    rows = [row(f"n{i}", phase="waiting", why=why.format(i - 1)) for i in (3, 1, 2)]
+    text = seen(render.status_table(rows, 161.0, each=False))
+    assert "n[1-3]" in text and "(limit 1, 0 to 2 ahead; used by n9)" in text
+    assert len(text.splitlines()) == 2

@@ -25,7 +25,7 @@ nodes: { "n[1-4]": { addresses: { provision: "10.77.1.{number}" } } }
 }
 
 
-def calm(name: str = "calm") -> Module:
+def calm(name: str = "calm", slow_s: float = 0.0) -> Module:
     """A module that does its work: a switch that each node has, wanted to be on."""
     module = Module(name, summary="A switch")
     switch = module.variable("switch", Enum(("off", "on")), configured=True, default="on")
@@ -37,6 +37,7 @@ def calm(name: str = "calm") -> Module:
 
     @module.mutates(switch, "off", "on", timeout_s=5.0)
     async def turn_on(node: Any, io: Any) -> None:
+        await asyncio.sleep(slow_s)
         held[node.name] = "on"
 
     return module

@@ -94,12 +94,14 @@ def test_holds_host_files_and_keys_of_mappings(load_text: LoadText) -> None:
 def test_cluster_budgets_and_settings(load_text: LoadText) -> None:
     after = load_text(
         SMALL.replace("lab.example", "other.example")
-        + "budgets: { power.inrush: 4 }\nsettings: { boot: { port: 80 } }"
+        + "budgets: { power.inrush: 4, out_of_service: { cluster: 50% } }\nsettings: { boot: { port: 80 } }"
     )
     assert rows(diff(load_text(), after)) == [
         ("cluster", "cluster", "changed", "domain", "lab.example", "other.example"),
         ("budget", "power.inrush", "added", "", None, None),
         ("budget", "power.inrush", "added", "cluster", None, 4),
+        ("budget", "out_of_service", "added", "", None, None),
+        ("budget", "out_of_service", "added", "cluster", None, "50%"),
         ("setting", "boot", "added", "", None, None),
         ("setting", "boot", "added", "value", None, {"port": 80}),
     ]

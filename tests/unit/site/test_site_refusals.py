@@ -196,6 +196,13 @@ CASES = {
     "a budget of an unknown pool": (
         "budgets: { power.inrush: { rak: 1 } }", "unknown_pool", 3, "'rak'", "",
     ),
+    "a share of a step budget": ("budgets: { power.inrush: 5% }", "bad_value", 3, "whole number", ""),
+    "a share of more than all": (
+        "budgets: { out_of_service: { cluster: 101% } }", "bad_value", 3, "from 1% to 100%", "",
+    ),
+    "nodes out of service of an unknown pool": (
+        "budgets: { out_of_service: { rak: 2 } }", "unknown_pool", 3, "out_of_service, 'rak'", "",
+    ),
     "a list for a mapping": ("profiles: [a]", "not_a_mapping", 3, "profiles", ""),
     "no YAML": ("a: 'x", "bad_yaml", 3, "not YAML", ""),
 }  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 from site_samples import VARIABLES, LoadText
 
 from kedge.site.loading import load
+from kedge.site.model import Share
 
 HEAD = """
 cluster: { name: lab, domain: lab.example, image.wanted: cluster, boot.retries: 1 }
@@ -181,14 +182,24 @@ groups:
   g: { nodes: "n[2-3]", parents: [n1], vars: { rack: 1 } }
   heads: { nodes: n1 }
 nodes: { "n[1-3]": { addresses: { provision: "10.77.1.{number}" } } }
-budgets: { power.inrush: { rack: 4, cluster: 20 }, boot.servers: 8 }
+budgets:
+  power.inrush: { rack: 4, cluster: 20 }
+  boot.servers: 8
+  power.*: { group: 3 }
+  out_of_service: { rack: 2, cluster: 10% }
 settings: { boot: { port: 8080 } }
 """
     )
     assert site.budgets == {
         "power.inrush": {"rack": 4, "cluster": 20},
         "boot.servers": {"cluster": 8},
+        "power.*": {"group": 3},
     }
+    assert site.budget_origins["boot.servers"].line == site.budget_origins["power.*"].line - 1
+    assert site.out_of_service == {"rack": Share(2), "cluster": Share(10, percent=True)}
+    assert [Share(10, percent=True).of(members) for members in (1, 10, 39, 100_000)] == [
+        1, 1, 3, 10_000,
+    ]  # fmt: skip
     assert site.groups["g"].parents == ("n1",)
     assert site.settings == {"boot": {"port": 8080}}
     assert site.networks["provision"].gateway == "10.77.0.1"

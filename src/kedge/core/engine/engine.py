@@ -14,6 +14,7 @@ from kedge.core.condition import Condition
 from kedge.core.engine import keeping, showing
 from kedge.core.engine.asking import looked_at
 from kedge.core.engine.breaker import Breaker
+from kedge.core.engine.budgets import Usage
 from kedge.core.engine.chance import Chance
 from kedge.core.engine.common import Common
 from kedge.core.engine.costs import Costs, Measured
@@ -135,6 +136,11 @@ class Engine:
     ) -> Prospect:
         """What nodes would do were they configured so, within these limits; changes nothing."""
         return foresee(self._common, woulds, limits, spans)
+
+    def usage(self) -> tuple[list[Usage], list[Usage]]:
+        """All pools that have a limit: those of steps (whose users are named ``node/mutation``), and
+        those of spans."""
+        return self._common.budgets.usage(), self._common.spans.usage()
 
     def costs(self) -> list[Measured]:
         """What was measured of each mutation, by class of hardware."""

@@ -1,0 +1,56 @@
+"""``kedge budgets``: who uses what there is only so much of, and who waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from kedge.cli.output import show
+from kedge.cli.session import ask, output_option
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kedge.shapes.paths import BudgetRow
+
+
+@click.command()
+@output_option
+def budgets(output: str) -> None:
+    """Show how much of each budget is used, by whom, and who waits.
+
+    out_of_service counts nodes that are out of service, taken out by Kedge or down by themselves.
+    """
+    rows = ask(lambda client: client.budgets())
+    show(rows, output, lambda: _drawn(rows))
+
+
+def _drawn(rows: Sequence[BudgetRow]) -> Iterable[RenderableType]:
+    from kedge.cli.render import short, table
+
+    if not rows:
+        return ["No budgets. Give some under budgets: in the site's folder."]
+    made = table("budget", "pool", "used", "by", "waiting", "first")
+    for row in rows:
+        by = short(row.users)
+        if row.down:
+            by += " (down by itself)" if row.down == row.users else f" (down: {short(row.down)})"
+        made.add_row(
+            row.budget, row.pool, f"{row.used} of {row.limit}", by,
+            str(row.waiting_count or ""), ", ".join(row.first[:3]),
+        )  # fmt: skip
+    return [made]
+
+
+def queue_lines(rows: Sequence[BudgetRow]) -> list[str]:
+    """One line for each pool that somebody waits for."""
+    from kedge.cli.render import count, short
+
+    return [
+        f"{count(row.waiting_count, 'node')} waiting for {row.budget} of {row.pool}: "
+        f"{row.used} of {row.limit} used by {short(row.users) or 'nobody'}"
+        for row in rows
+        if row.waiting_count
+    ]
