@@ -85,6 +85,34 @@ class FakeLooks:
         ]  # fmt: skip
 
 
+class FakeRollouts:
+    """One rollout that runs for ever."""
+
+    def every(self) -> list[dict[str, Any]]:
+        row = {"name": "weekly", "release": "B", "state": "running", "why": "", "stage": "canary"}
+        return [{**row, "since": 1.5e9, "nodes": 4, "done": 1, "out": 1, "waits": ["for n2"]}]
+
+    def show(self, name: str) -> dict[str, Any]:
+        gate = {"name": "hpl", "state": "to come", "why": "", "since": 0.0}
+        stage = {"name": "canary", "state": "running", "nodes": "n[1-2]", "goal": 2}
+        stage |= {"on_release": 2, "done": 1, "approval": False, "gates": [gate]}
+        more = {"by": "alice", "at": 1.5e9, "most_out": 2, "most_out_of": {"rack": 1}}
+        nodes = {"failed": {"no boot": "n2"}, "aside": {"held": "n3"}}
+        return {**self.every()[0], **more, **nodes, "stages": [stage]}
+
+    def plan(self, name: str, release: str) -> dict[str, Any]:
+        stage = {"name": "canary", "begin_s": 0.0, "end_s": 900.0, "approval": True}
+        more = {"end_s": 7200.0, "stuck": "", "nodes": 4, "most_out": 2, "update_s": 300.0}
+        told = {"name": name, "release": release, **more, "stages": [stage]}
+        return {**told, "capacity": [2, 2, 3], "unmoved": "n4"}
+
+    def start(self, name: str, release: str, by: str) -> dict[str, Any]:
+        return self.show(name)
+
+    def say(self, name: str, verb: str, *more: Any) -> dict[str, Any]:
+        return self.show(name)
+
+
 class FakeOperations:
     """Four nodes; what is asked of it is kept in ``asked``."""
 
@@ -96,6 +124,7 @@ class FakeOperations:
         self.asked: list[tuple[Any, ...]] = []
         self.releases = FakeReleases(self.asked)
         self.looks = FakeLooks()
+        self.rollouts = FakeRollouts()
         self.revision = 7
         self.converge_after_s: float | None = None
 

@@ -1,11 +1,11 @@
-"""The part of the API's table that speaks of releases."""
+"""The part of the API's table that speaks of releases and rollouts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from kedge.api.route import SITE_BYTES, Route
-from kedge.shapes import releases, site
+from kedge.shapes import releases, rollouts, site
 
 RELEASE_ROUTES: tuple[Route, ...] = (
     Route(
@@ -33,5 +33,33 @@ RELEASE_ROUTES: tuple[Route, ...] = (
         list[site.ChangeRow],
         lambda ops, asked: ops.releases.diff(asked.query.before, asked.query.after),
         query=releases.ReleaseDiffQuery,
+    ),
+    Route(
+        "GET", "/v1/rollouts", "rollouts", "All rollouts, begun or described in the site",
+        list[rollouts.RolloutRow], lambda ops, asked: ops.rollouts.every(),
+    ),
+    Route(
+        "GET", "/v1/rollouts/{name}", "rollout_show", "How far a rollout is, and what was seen",
+        rollouts.RolloutDetail, lambda ops, asked: ops.rollouts.show(asked.path["name"]),
+    ),
+    Route(
+        "GET", "/v1/rollouts/{name}/plan", "rollout_plan", "How long it takes, and what is left",
+        rollouts.RolloutPlan,
+        lambda ops, asked: ops.rollouts.plan(asked.path["name"], asked.query.release),
+        query=rollouts.RolloutQuery,
+    ),
+    Route(
+        "POST", "/v1/rollouts/{name}/start", "rollout_start", "Begin to move nodes to a release",
+        rollouts.RolloutDetail,
+        lambda ops, asked: ops.rollouts.start(asked.path["name"], asked.body.release, asked.by),
+        body=rollouts.RolloutStart,
+    ),
+    Route(
+        "POST", "/v1/rollouts/{name}/say", "rollout_say", "Approve, pause, resume, abort, roll back",
+        rollouts.RolloutDetail,
+        lambda ops, asked: ops.rollouts.say(
+            asked.path["name"], asked.body.verb, asked.body.why, asked.body.accept, asked.by
+        ),
+        body=rollouts.RolloutWord,
     ),
 )  # fmt: skip

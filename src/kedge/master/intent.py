@@ -19,6 +19,7 @@ from kedge.site.diff import Change, diff
 from kedge.site.loading import load
 from kedge.site.model import Site
 from kedge.site.overrides import Override, check_override, with_overrides
+from kedge.site.rollouts import read_rollouts
 from kedge.stores.port import Intent, Store
 
 
@@ -57,6 +58,7 @@ class Wishes:
 
     def diff(self, files: Mapping[str, str]) -> tuple[Site, list[Change]]:
         """What applying ``files`` would change; raises `KedgeErrors` for bad input."""
+        read_rollouts(files)
         wanted = self._resolve(replace(self.intent, files=dict(files)))
         check_budgets(wanted, self._graph)
         return wanted, diff(self._head.site, wanted)
@@ -137,6 +139,11 @@ class Wishes:
         self.intent = self._store.commit(intent, expected)
         self._journal.write("", "intent", f"revision {self.intent.revision}", after=what, cause=by)
         self._head.configure(site)
+
+    def written(self, variable: str) -> dict[str, Value]:
+        """What the site's files alone say, by node."""
+        site = self._releases.base(self.intent)
+        return {name: node.values.get(variable) for name, node in site.nodes.items()}
 
     def _known(self, nodes: Iterable[str]) -> list[str]:
         names = list(nodes)

@@ -24,6 +24,7 @@ from kedge.master.journal import Journal, event_row
 from kedge.master.looking import Looks
 from kedge.master.nodes import NodeState
 from kedge.master.release_operations import ReleaseOperations
+from kedge.master.rollout_operations import RolloutOperations
 from kedge.master.supervisor import Supervisor
 from kedge.master.wording import goals_of, next_step, reason_of, rows, steps_of, written
 from kedge.site.model import Origin
@@ -37,6 +38,7 @@ class Operations:
 
     releases: ReleaseOperations
     looks: Looks
+    rollouts: RolloutOperations
 
     def __init__(
         self,

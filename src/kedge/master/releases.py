@@ -83,6 +83,10 @@ class Releases:
         self._loaded = {name: kept for name, kept in self._loaded.items() if name in groups}
         return with_releases(site, released, assigned)
 
+    def base(self, intent: Intent) -> Site:
+        """The site that the intent's files alone describe."""
+        return self._loaded_base(intent.files)
+
     def _loaded_base(self, files: Mapping[str, str]) -> Site:
         if self._base is None or (self._base[0] is not files and self._base[0] != files):
             self._base = files, load(files, self._graph.variables)

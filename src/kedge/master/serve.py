@@ -30,6 +30,8 @@ from kedge.master.records import send_records
 from kedge.master.release_operations import ReleaseOperations
 from kedge.master.releases import Releases
 from kedge.master.retention import keep_short
+from kedge.master.rollout_operations import RolloutOperations
+from kedge.master.rollouts import Rollouts
 from kedge.master.secrets import Secrets
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
@@ -120,6 +122,8 @@ async def running(
         operations.releases = ReleaseOperations(releases, wishes, io)
         operations.looks = Looks(head)
         head.configured = partial(send_records, head, link, DutyEntries(graph))
+        rollouts = Rollouts(store, wishes, head, io, journal)
+        operations.rollouts = RolloutOperations(rollouts, releases, wishes, head)
         admit_again(permits, link)
         await link.open()
         try:
@@ -127,6 +131,7 @@ async def running(
             configure_again(wishes, head, supervisor)
             supervisor.spawn("keep the engine's memory", partial(keep_memory, engine, store))
             supervisor.spawn("trim the log", partial(keep_short, store, host.clock, settings))
+            supervisor.spawn("rollouts", rollouts.run)
             for module in graph.modules.values():
                 for number, service in enumerate(module.services):
                     supervisor.spawn(f"{module.name}.{number}", partial(service, io))

@@ -1,0 +1,105 @@
+"""How nodes look to rollouts: the views of `kedge.rollout`, made anew only for nodes that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from kedge.core.condition import Condition
+from kedge.core.kinds import Value
+from kedge.master.head import Head
+from kedge.master.nodes import NodeState
+from kedge.rollout.model import View
+from kedge.site.releasing import WANTED
+
+SCHEDULER = "scheduler.state"
+KEDGE = "kedge"
+"""How the scheduler module names drains of its own in ``scheduler.drained_by``."""
+
+
+class Views:
+    """The view of every node, by name."""
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self._views: dict[str, View] = {}
+        self._scheduled = SCHEDULER in head.graph.variables
+
+    def renew(self, nodes: Iterable[str] | None = None) -> Mapping[str, View]:
+        """Look again at these nodes (None: at all)."""
+        names = self._head.nodes if nodes is None else nodes
+        for name in names:
+            node = self._head.nodes.get(name)
+            if node is None:
+                self._views.pop(name, None)
+            else:
+                self._views[name] = self._view(node)
+        if nodes is None:
+            for name in self._views.keys() - self._head.nodes.keys():
+                del self._views[name]
+        return self._views
+
+    def _view(self, node: NodeState) -> View:
+        condition = self._head.engine.condition(node.name)
+        known, serving = self._serving(node, condition)
+        attributes = node.configuration.attributes
+        return View(
+            release=str(node.configuration.values.get(WANTED) or ""),
+            serving=serving,
+            settled=condition.phase == "converged",
+            known=known,
+            failed=_failed(node, condition),
+            aside=_aside(node, condition),
+            busy_until=_busy_until(node.seen("scheduler.jobs")),
+            domains={
+                **{name: str(value) for name, value in attributes.items()},
+                "group": node.configuration.group,
+            },
+        )
+
+    def _serving(self, node: NodeState, condition: Condition) -> tuple[bool, bool]:
+        """Whether the scheduler told of the node, and whether it takes jobs. One that no scheduler has
+        serves when it runs."""
+        runs = condition.phase == "converged" or condition.discovered.get("boot.stage") == "running"
+        if not self._scheduled:
+            return True, runs
+        state = node.seen(SCHEDULER)
+        if state is None:
+            return False, False
+        return True, runs if state == "absent" else state == "in_service"
+
+
+def _failed(node: NodeState, condition: Condition) -> str:
+    if condition.phase in ("quarantined", "blocked"):
+        return f"{condition.phase}: {condition.why}"
+    if condition.phase == "waiting" and "the breaker is open" in condition.why:
+        return condition.why
+    if condition.discovered.get("health.verdict") == "fail":
+        return f"the health check failed{_failing_checks(node.seen('health.failing'))}"
+    return ""
+
+
+def _failing_checks(failing: Value) -> str:
+    return f": {failing}" if failing else ""
+
+
+def _aside(node: NodeState, condition: Condition) -> str:
+    if condition.phase == "held":
+        return f"held: {node.configuration.hold}"
+    drained_by = node.seen("scheduler.drained_by")
+    if isinstance(drained_by, str) and drained_by and drained_by != KEDGE:
+        state = condition.discovered.get(SCHEDULER)
+        if state in ("draining", "drained", "down"):
+            return f"drained by {drained_by}"
+    return ""
+
+
+def _busy_until(jobs: Value) -> float:
+    """When the last job must end; a job without an end counts as endless."""
+    if not isinstance(jobs, list):
+        return 0.0
+    ends = 0.0
+    for job in jobs:
+        told: Any = cast("dict[str, Any]", job).get("ends_at") if isinstance(job, dict) else None
+        ends = max(ends, float(told) if isinstance(told, int | float) and told > 0 else 1e12)
+    return ends

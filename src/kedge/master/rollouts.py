@@ -1,0 +1,219 @@
+"""Carrying rollouts out: look at the nodes, decide (`kedge.rollout.decide`), save, act; again and again.
+
+All that a rollout is lies in the store and in what nodes are configured with, so this may be killed at any
+line: what was decided and not done is decided again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from kedge.core.kinds import Value
+from kedge.lib.errors import KedgeError
+from kedge.master.gates import Gates
+from kedge.master.head import Head
+from kedge.master.intent import Wishes
+from kedge.master.journal import Journal, Watcher
+from kedge.master.rollout_views import Views
+from kedge.modules.port import Io
+from kedge.rollout.decide import decide
+from kedge.rollout.model import (
+    FINAL,
+    Action,
+    Assign,
+    Decision,
+    Progress,
+    Requeue,
+    Rollout,
+    RunGate,
+    Verdict,
+)
+from kedge.rollout.record import as_record, read_record
+from kedge.site.releasing import WANTED
+from kedge.stores.port import Entry, Store
+
+KIND = "rollout"
+ROUND_S = 1.0
+LOOK_ALL_S = 60.0
+
+Change = Callable[[Rollout, Progress], Progress]
+
+
+class Rollouts:
+    """All rollouts, by name, also those that are over."""
+
+    def __init__(self, store: Store, wishes: Wishes, head: Head, io: Io, journal: Journal) -> None:
+        self._store = store
+        self._wishes = wishes
+        self._head = head
+        self._io = io
+        self._journal = journal
+        self._changed = asyncio.Event()
+        self.views = Views(head)
+        self.gates = Gates(io.state_dir / "rollouts", self._gate_ended)
+        self.waits: dict[str, tuple[str, ...]] = {}
+        self.every: dict[str, tuple[Rollout, Progress]] = {}
+        for name, record in store.records(KIND).items():
+            try:
+                self.every[name] = read_record(record)
+            except KedgeError as error:
+                journal.write("", "rollout", name, cause=str(error))
+
+    def get(self, name: str) -> tuple[Rollout, Progress]:
+        """One rollout; raises `KedgeError`."""
+        if name not in self.every:
+            raise KedgeError(
+                "rollout.unknown", f"no rollout {name!r} was started",
+                next_step=f"Known: {', '.join(self.every) or 'none'}",
+            )  # fmt: skip
+        return self.every[name]
+
+    def add(self, rollout: Rollout) -> None:
+        """Begin."""
+        progress = Progress(since=rollout.at, stage_since=rollout.at)
+        self._save(rollout, progress, f"release {rollout.release}", rollout.by)
+
+    def change(self, name: str, verb: str, by: str, change: Change) -> Progress:
+        """What a person said."""
+        rollout, before = self.get(name)
+        progress = change(rollout, before)
+        if progress.state in FINAL or progress.state in ("paused", "rolling_back"):
+            self.gates.end(name)
+            running = {n: v for n, v in progress.verdicts.items() if v.state == "running"}
+            verdicts = {n: v for n, v in progress.verdicts.items() if n not in running}
+            progress = replace(progress, verdicts=verdicts)
+        self._save(rollout, progress, verb, by)
+        return progress
+
+    def _save(self, rollout: Rollout, progress: Progress, what: str, cause: str) -> None:
+        self.every[rollout.name] = rollout, progress
+        self._store.put(KIND, rollout.name, as_record(rollout, progress))
+        self._journal.write("", "rollout", rollout.name, after=what, cause=cause)
+        self._journal.publish("rollout", {"name": rollout.name})
+        self._changed.set()
+
+    def _gate_ended(self, name: str, gate: str, passed: bool, why: str) -> None:
+        rollout, progress = self.every[name]
+        verdict = progress.verdicts.get(gate)
+        if verdict is None or verdict.state != "running":
+            return
+        now = self._head.clock.wall()
+        ended = Verdict("passed" if passed else "failed", now, why)
+        progress = replace(progress, verdicts={**progress.verdicts, gate: ended})
+        self._save(rollout, progress, f"gate {gate}: {ended.state}", why)
+
+    # the loop
+
+    async def run(self) -> None:
+        """Decide whenever something happened, for as long as the master lives."""
+        news: set[str] = set()
+        with self._journal.watch() as watcher:
+            listening = asyncio.create_task(self._listen(watcher, news))
+            try:
+                await self._rounds(news)
+            finally:
+                listening.cancel()
+                await self.gates.close()
+
+    async def _listen(self, watcher: Watcher, news: set[str]) -> None:
+        async for topic, message in watcher.messages():
+            if topic == "lagged":
+                news.update(self._head.nodes)
+            elif isinstance(message, Entry):
+                news.update(message.nodes)
+            elif topic == "node":
+                news.add(str(message["node"]))
+            if news:
+                self._changed.set()
+
+    async def _rounds(self, news: set[str]) -> None:
+        loop = asyncio.get_running_loop()
+        looked = -LOOK_ALL_S
+        while True:
+            active = self._active()
+            if active and loop.time() - looked >= LOOK_ALL_S:
+                self.views.renew()
+                looked = loop.time()
+            elif active:
+                self.views.renew(news)
+            else:
+                looked = -LOOK_ALL_S
+            news.clear()
+            for name in active:
+                await self._round(name)
+            self._changed.clear()
+            await asyncio.sleep(ROUND_S)
+            try:
+                async with asyncio.timeout(10 * ROUND_S if active else LOOK_ALL_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def _active(self) -> list[str]:
+        return [name for name, (_, progress) in self.every.items() if progress.state not in FINAL]
+
+    async def _round(self, name: str) -> None:
+        rollout, before = self.every[name]
+        now = self._head.clock.wall()
+        decision = decide(rollout, before, self.views.renew(()), now)
+        if decision.progress != before:
+            self._note(rollout, before, decision)
+        self.waits[name] = decision.waits
+        for action in decision.actions:
+            await self._carry_out(rollout, action)
+
+    def _note(self, rollout: Rollout, before: Progress, decision: Decision) -> None:
+        after = decision.progress
+        what = after.state
+        if after.state == before.state == "running":
+            what = f"stage {rollout.stages[after.stage].name}"
+        if after.state in FINAL or after.state in ("paused", "rolling_back"):
+            self.gates.end(rollout.name)
+        self._save(rollout, after, what, after.why)
+
+    async def _carry_out(self, rollout: Rollout, action: Action) -> None:
+        try:
+            if isinstance(action, Assign):
+                self.assign(action.nodes, action.release, f"rollout {rollout.name}")
+            elif isinstance(action, RunGate):
+                self.gates.ensure(rollout, action, self._wishes.intent.files)
+            else:
+                await self._requeue(action)
+        except KedgeError as error:
+            if error.code == "store.conflict":  # somebody committed meanwhile: decided again
+                return
+            self._stop(rollout.name, str(error))
+
+    def _stop(self, name: str, why: str) -> None:
+        rollout, progress = self.every[name]
+        if progress.state in ("running", "rolling_back"):
+            now = self._head.clock.wall()
+            paused = replace(progress, state="paused", resumes=progress.state, why=why, since=now)
+            self._save(rollout, paused, "paused", why)
+
+    def assign(self, nodes: Iterable[str], release: str, by: str) -> None:
+        """Configure nodes with a release; where the site's files say so anyway, nothing is set."""
+        names = [node for node in nodes if node in self._head.nodes]
+        written = self._wishes.written(WANTED)
+        values: dict[str, list[str]] = {}
+        for node in names:
+            own = str(written.get(node) or "") == release
+            values.setdefault("" if own else release, []).append(node)
+        for value, same in values.items():
+            wanted: dict[str, Value] = {WANTED: value or None}
+            self._wishes.set_values(same, wanted, by)
+        self.views.renew(names)
+
+    async def _requeue(self, action: Requeue) -> None:
+        module = self._head.graph.modules.get("scheduler")
+        requeue = module.actions.get("requeue") if module is not None else None
+        if requeue is None:
+            raise KedgeError(
+                "rollout.requeue", "no scheduler here can requeue jobs",
+                next_step="Write at_deadline: wait or ask in the rollout's file",
+            )  # fmt: skip
+        args: dict[str, Any] = {"nodes": list(action.nodes)}
+        await requeue(self._io, args)
