@@ -19,28 +19,34 @@ COSTS_EVERY = 60
 """So many times seldomer the measurements are saved."""
 
 
-def remember(engine: Engine, store: Store) -> None:
-    """Give a new engine what the last one had kept."""
-    records = store.records(KIND)
-    if "memory" in records:
-        engine.restore({**records["memory"], "costs": records.get("costs", {})})
+class Memory:
+    """One engine's memory in one store: given back at the start, and kept from then on."""
 
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine = engine
+        self._store = store
+        self._saved = store.records(KIND)
+        if "memory" in self._saved:
+            costs = self._saved.get("costs", {})
+            engine.restore({**self._saved["memory"], "costs": costs})
 
-def save_memory(engine: Engine, store: Store, *, costs: bool = True) -> None:
-    """Keep it, if it changed; the measurements only with ``costs``."""
-    memory: dict[str, Any] = engine.export()
-    measured = memory.pop("costs")
-    records = store.records(KIND)
-    if records.get("memory") != memory:
-        store.put(KIND, "memory", memory)
-    if costs and records.get("costs", {}) != measured:
-        store.put(KIND, "costs", measured)
+    def save(self, *, costs: bool = True) -> None:
+        """Keep it, if it changed; the measurements only with ``costs``. Raises `KedgeError`."""
+        memory: dict[str, Any] = self._engine.export(costs=costs)
+        measured = memory.pop("costs")
+        self._put("memory", memory)
+        if costs:
+            self._put("costs", measured)
 
+    def _put(self, key: str, record: dict[str, Any]) -> None:
+        if self._saved.get(key, {}) != record:
+            self._store.put(KIND, key, record)
+            self._saved[key] = record
 
-async def keep_memory(engine: Engine, store: Store) -> None:
-    """Keep it, again and again: a second's worth of attempts is all that a crash may forget."""
-    saved = 0
-    while True:
-        await asyncio.sleep(SAVE_EVERY_S)
-        saved += 1
-        save_memory(engine, store, costs=saved % COSTS_EVERY == 0)
+    async def keep(self) -> None:
+        """Keep it, again and again: a second's worth of attempts is all that a crash may forget."""
+        saved = 0
+        while True:
+            await asyncio.sleep(SAVE_EVERY_S)
+            saved += 1
+            self.save(costs=saved % COSTS_EVERY == 0)

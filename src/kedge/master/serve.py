@@ -22,7 +22,7 @@ from kedge.master.lanes import Lanes
 from kedge.master.late_writes import LateWrites
 from kedge.master.link import Link
 from kedge.master.looking import Looks
-from kedge.master.memory import keep_memory, remember, save_memory
+from kedge.master.memory import Memory
 from kedge.master.neighbours import Neighbours
 from kedge.master.operations import Operations
 from kedge.master.permits import Permits, next_term
@@ -103,7 +103,7 @@ async def running(
         place_duties(graph, settings.state_dir)
         term = next_term(store)
         engine = host.engine(graph, term)
-        remember(engine, store)
+        memory = Memory(engine, store)
         failing: dict[str, str] = {}
         journal = Journal(store, host.clock, failing)
         writes = LateWrites(store, failing)
@@ -129,7 +129,7 @@ async def running(
         try:
             journal.write("", "master", "start", cause=f"term {term}")
             configure_again(wishes, head, supervisor)
-            supervisor.spawn("keep the engine's memory", partial(keep_memory, engine, store))
+            supervisor.spawn("keep the engine's memory", memory.keep)
             supervisor.spawn("trim the log", partial(keep_short, store, host.clock, settings))
             supervisor.spawn("rollouts", rollouts.run)
             for module in graph.modules.values():
@@ -144,7 +144,7 @@ async def running(
             journal.write("", "master", "stop")
             journal.close()
             writes.close()
-            save_memory(engine, store)
+            memory.save()
     finally:
         lanes.close()
         store.close()

@@ -31,6 +31,9 @@ LOOK_S = 30.0
 QUIET_S = 600.0
 """How long nothing may move once all is well."""
 
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where what the heads write lies: nothing of it is worth a disk."""
+
 Tell = Callable[[Progress], None]
 
 
@@ -186,7 +189,7 @@ def run(
     """Run a scenario to its end; raises `KedgeError` for a site or words that are wrong."""
     world = World(scenario.seed)
     files = dict(scenario.files) or files_of(scenario.shape)
-    with tempfile.TemporaryDirectory(prefix="kedge-sim-") as folder:
+    with tempfile.TemporaryDirectory(prefix="kedge-sim-", dir=MEMORY) as folder:
         cluster = Cluster(
             world,
             files,

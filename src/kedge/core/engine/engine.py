@@ -146,9 +146,10 @@ class Engine:
         """What was measured of each mutation, by class of hardware."""
         return self._common.costs.rows()
 
-    def export(self) -> dict[str, Any]:
-        """What must survive a restart and cannot be discovered again; JSON can hold it."""
-        return keeping.export(self._common, self._saved)
+    def export(self, *, costs: bool = True) -> dict[str, Any]:
+        """What must survive a restart and cannot be discovered again; JSON can hold it. Without
+        ``costs`` these are empty, which is much less work."""
+        return keeping.export(self._common, self._saved, costs=costs)
 
     def restore(self, exported: Mapping[str, Any]) -> None:
         """Take back what `export` gave, before the nodes are configured. Planned variables stay

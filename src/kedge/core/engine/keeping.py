@@ -27,7 +27,7 @@ class Saved:
     span: float | None = None
 
 
-def export(common: Common, unclaimed: Mapping[str, Saved]) -> dict[str, Any]:
+def export(common: Common, unclaimed: Mapping[str, Saved], *, costs: bool) -> dict[str, Any]:
     """As JSON; nodes restored but not yet configured are passed on."""
     nodes = {name: _write(saved) for name, saved in unclaimed.items()}
     for record in common.nodes.apart():  # a plain node has nothing to keep
@@ -45,7 +45,8 @@ def export(common: Common, unclaimed: Mapping[str, Saved]) -> dict[str, Any]:
         written = _write(saved)
         if written:
             nodes[name] = written
-    return {"version": 1, "restart": common.restart, "nodes": nodes, "costs": common.costs.export()}
+    measured = common.costs.export() if costs else {}
+    return {"version": 1, "restart": common.restart, "nodes": nodes, "costs": measured}
 
 
 def _write(saved: Saved) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""A few hundred small worlds, each drawn from one number; a failing one is made small and told."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from kedge.sim.drawing import draw_scenario
+from kedge.sim.run import run
+from kedge.sim.shrink import shrink
+
+SEEDS = int(os.environ.get("KEDGE_SEEDS", "200"))
+IN_ONE_TEST = 10
+FOUND = ()
+"""Seeds that once found a bug, and are run for ever."""
+
+
+def check(seed: int) -> None:
+    scenario = draw_scenario(seed)
+    result = run(scenario)
+    if result.violations:
+        small = shrink(scenario, lambda smaller: run(smaller).rule == result.rule, most_runs=40)
+        only = ",".join(map(str, small.numbers))
+        happened = "\n  ".join(map(str, (*small.faults, *small.commands)))
+        pytest.fail(
+            f"seed {seed}: {result.violations[0]}\nWhat matters:\n  {happened}\n"
+            f"Again: kedge sim run --drawn --seed {seed} --only {only or 0}"
+        )
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, IN_ONE_TEST))
+def test_seeds(first: int) -> None:
+    for seed in range(first, min(SEEDS, first + IN_ONE_TEST)):
+        check(seed)
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_a_seed_that_once_failed(seed: int) -> None:
+    check(seed)
