@@ -63,7 +63,7 @@ class Cluster:
         self.web = Web(self.network)
         self.registry = Registry(world, self.network)
         self.bmcs = Bmcs(self.network)
-        self.watch = Watch(world)
+        self.watch = Watch(world, lambda node: self.machines[node].stage)
         self.overlay = Overlay()
         self.physics = Loop(world, "physics", MachineClock(world.time), self.watch.physics_failed)
         self._outside = Outside(

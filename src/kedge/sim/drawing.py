@@ -29,6 +29,7 @@ def draw_shape(streams: Streams) -> Shape:
         racks=chance.randint(1, 2),
         inrush=chance.choice((0, 1, 2)),
         boots=chance.choice((0, 0, 2, 3)),
+        out=chance.choice((0, 1, 2)),
         heartbeat_s=chance.choice((5.0, 10.0, 30.0)),
     )
 

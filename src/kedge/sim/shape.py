@@ -11,12 +11,14 @@ HEAD_ADDRESS = "10.127.0.1"
 @dataclass(frozen=True, slots=True)
 class Shape:
     """How large the cluster is. ``inrush`` is how many nodes of a rack may be switched on at once,
-    ``boots`` how many may load at once in the cluster (0: no limit)."""
+    ``boots`` how many may load at once in the cluster, ``out`` how many of the cluster may be out of
+    service at once (0: no limit)."""
 
     nodes: int = 4
     racks: int = 1
     inrush: int = 0
     boots: int = 0
+    out: int = 0
     heartbeat_s: float = 10.0
 
 
@@ -36,6 +38,8 @@ def files_of(shape: Shape) -> dict[str, str]:
         budgets.append(f"  power.inrush: {{ rack: {shape.inrush} }}")
     if shape.boots:
         budgets.append(f"  boot.servers: {{ cluster: {shape.boots} }}")
+    if shape.out:
+        budgets.append(f"  out_of_service: {{ cluster: {shape.out} }}")
     address = "{number//250%250}.{number%250+1}"
     text = f"""\
 cluster: {{ name: sim, domain: sim.example }}

@@ -10,16 +10,14 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
 from kedge.core.events import Effect, EndStep, StartStep
-from kedge.core.mutation import Mutation
-from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
+from kedge.sim.budget_watch import BudgetWatch
 from kedge.sim.head import Program
 from kedge.sim.web import Answer
 from kedge.sim.world import World
@@ -67,7 +65,7 @@ class Tally:
 class Watch:
     """Sees everything, and keeps the first violation. ``commanding``: an operator commits now."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, stage_of: Callable[[str], str]) -> None:
         self._world = world
         self.violations: list[Violation] = []
         self.tally = Tally()
@@ -76,7 +74,7 @@ class Watch:
         self.steps_of: Counter[str] = Counter()
         self._steps: dict[str, dict[str, Step]] = {}
         self._ended: dict[str, float] = {}
-        self._used: dict[str, Counter[tuple[str, str]]] = {}
+        self._budgets = BudgetWatch(self.violated, stage_of)
         self._marks: dict[tuple[object, ...], object] = {}
         self._digest = hashlib.blake2b(digest_size=16)
 
@@ -184,9 +182,9 @@ class Watch:
             if state.configuration.hold:
                 self.violated("no effect on a held node", f"{name} began on {node}, "
                               f"held: {state.configuration.hold}")  # fmt: skip
-            step.pools = self._pools(program, node, name)
+            assert master is not None
+            step.pools = self._budgets.started(program, node, master.head.graph.mutations[name])
         self._steps.setdefault(node, {})[f"{program.end} {program.starts} {step.step_id}"] = step
-        self._count_budgets(program, step)
         if self.quiet_since is not None:
             self.violated("quiet when all is well", f"{name} began on {node}, "
                           "though all had converged")  # fmt: skip
@@ -195,47 +193,10 @@ class Watch:
         step = self._steps.get(node, {}).pop(key, None)
         if step is not None:
             self._ended[node] = self._world.now
-            self._used.setdefault(step.program, Counter()).subtract(step.pools)
-
-    def _pools(self, program: Program, node: str, mutation: str) -> tuple[tuple[str, str], ...]:
-        assert program.master is not None
-        head = program.master.head
-        if head.site is None:
-            return ()
-        return pools_of(
-            head.graph.mutations[mutation], head.nodes[node].configuration, head.site.budgets
-        )
-
-    def _count_budgets(self, program: Program, step: Step) -> None:
-        if not step.pools or program.master is None or program.master.head.site is None:
-            return
-        budgets = program.master.head.site.budgets
-        used = self._used.setdefault(program.end, Counter())
-        used.update(step.pools)
-        for budget, pool in step.pools:
-            limit = budgets[budget][pool.partition(" ")[0]]
-            if limit and used[budget, pool] > limit:
-                self.violated("budgets kept", f"{used[budget, pool]} steps at once take {budget} of "
-                              f"{pool}, whose limit is {limit}")  # fmt: skip
+            self._budgets.ended(step.program, step.pools)
 
 
 def way_of(error: BaseException | None) -> str:
     """Through which functions an error came."""
     frames = list(traceback.extract_tb(error.__traceback__)) if error is not None else []
     return " < ".join(f"{Path(f.filename).name}:{f.name}:{f.lineno}" for f in reversed(frames))
-
-
-def pools_of(
-    mutation: Mutation, node: Configuration, budgets: Mapping[str, Mapping[str, int]]
-) -> tuple[tuple[str, str], ...]:
-    """The pools that a step draws from, by what the site says; not asked of the master."""
-    found: list[tuple[str, str]] = []
-    for budget, kinds in sorted(budgets.items()):
-        named = mutation.where != "waits" and fnmatchcase(mutation.name, budget)
-        if budget not in mutation.budgets and not named:
-            continue
-        for kind in kinds:
-            own = {"cluster": "", "group": node.group}.get(kind, node.attributes.get(kind))
-            if own is not None:
-                found.append((budget, f"{kind} {own}".strip()))
-    return tuple(found)
