@@ -75,7 +75,7 @@ def read_scenario(text: str, where: str) -> Scenario:
     expected = _list(top.get("expect"), where)
     return Scenario(
         about=str(top.get("about") or ""),
-        seed=int(cast("int", top.get("seed") or 1)),
+        seed=int(cast("int", top.get("seed", 1))),
         shape=shape,
         lasts_s=seconds(top.get("lasts", DEFAULT_LASTS_S), "lasts"),
         settles_s=seconds(top.get("settles", DEFAULT_SETTLES_S), "settles"),
