@@ -6,8 +6,9 @@ import asyncio
 import base64
 import random
 from collections.abc import Callable, Mapping
-from typing import cast
 
+from kedge.master import datagrams
+from kedge.master.datagrams import Batch, Port
 from kedge.master.host import Host
 from kedge.master.late_writes import LateWrites
 from kedge.master.permits import BootPermit
@@ -21,7 +22,7 @@ KIND = "node_key"
 PERMIT_LASTS_S = 600.0
 
 
-class Link(asyncio.DatagramProtocol):
+class Link:
     """Owns the UDP socket and the timer of one `Parent`; tells events to ``told``."""
 
     def __init__(
@@ -37,7 +38,7 @@ class Link(asyncio.DatagramProtocol):
         self._host = host
         self._clock = host.clock
         self._told = told
-        self._transport: asyncio.DatagramTransport | None = None
+        self._port: Port | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._flush_due = False
         self._records: dict[str, dict[str, bytes]] = {}
@@ -54,19 +55,12 @@ class Link(asyncio.DatagramProtocol):
     async def open(self) -> None:
         """Bind the socket; raises `KedgeError` when the port is taken."""
         sock = self._host.open_socket(self._settings.sync_address, self._settings.sync_port)
-        loop = asyncio.get_running_loop()
-        await loop.create_datagram_endpoint(lambda: self, sock=sock)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
+        self._port = await datagrams.listen(sock, self._receive)
         self._flush()
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.parent.receive_datagram(data, addr[:2], self._clock.now())
+    def _receive(self, batch: Batch) -> None:
+        self.parent.receive(batch, self._clock.now())
         self._soon()
-
-    def error_received(self, exc: Exception) -> None:
-        """An earlier datagram met a closed port: silence tells the same, later."""
 
     def put(self, node: str, name: str, value: bytes | None) -> None:
         """Set (None: remove) an entry of the configured record of ``node``."""
@@ -104,17 +98,16 @@ class Link(asyncio.DatagramProtocol):
         self._writes.put(KIND, node, None)
 
     def _soon(self) -> None:
-        if not self._flush_due and self._transport is not None:
+        if not self._flush_due and self._port is not None:
             self._flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_due = False
         self._tell()
-        if self._transport is None:
+        if self._port is None:
             return
-        for data, address in self.parent.datagrams_to_send(self._clock.now()):
-            self._transport.sendto(data, address)
+        self._port.send(self.parent.datagrams_to_send(self._clock.now()))
         self._tell()
         self._set_timer()
 
@@ -145,9 +138,8 @@ class Link(asyncio.DatagramProtocol):
         """Say good-bye, so that agents seek another parent at once, and close the socket."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._transport is not None:
+        if self._port is not None:
             self.parent.close()
-            for data, address in self.parent.datagrams_to_send(self._clock.now()):
-                self._transport.sendto(data, address)
-            self._transport.close()
-            self._transport = None
+            self._port.send(self.parent.datagrams_to_send(self._clock.now()))
+            self._port.close()
+            self._port = None

@@ -17,7 +17,7 @@ Sans-IO. The shell around it (the master's asyncio DatagramProtocol) does this a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from kedge.lib.errors import KedgeError
 from kedge.sync import wire
@@ -185,6 +185,11 @@ class Parent:
             self._read_sealed(header, datagram, address, now)
         elif header.kind is Kind.HELLO:
             self._read_hello(header, datagram, address, now)
+
+    def receive(self, batch: Iterable[tuple[bytes, Address]], now: float) -> None:
+        """Take in many datagrams at once."""
+        for datagram, address in batch:
+            self.receive_datagram(datagram, address, now)
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
         """Everything to send now."""
