@@ -74,7 +74,11 @@ class Head:
             case ["counts"]:
                 usage = Path("/proc/self/status").read_text()
                 peak = next(row for row in usage.splitlines() if row.startswith("VmHWM"))
-                return {**self.counts, "last_at": self.last_at, "peak_mb": int(peak.split()[1]) // 1024}
+                return {
+                    **self.counts,
+                    "last_at": self.last_at,
+                    "peak_mb": int(peak.split()[1]) // 1024,
+                }
             case ["configure", prefix, count, text]:
                 for number in range(int(count)):
                     self.link.put(f"{prefix}{number}", "change", text.encode())

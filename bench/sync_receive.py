@@ -125,7 +125,7 @@ def _spent(peer: Peer, count: int) -> float:
 def _answers(crowd: Crowd) -> tuple[int, int]:
     """Give the answers to the children; says how many and how many bytes."""
     count = size = 0
-    for sock in crowd.sockets:
+    for sock, child in zip(crowd.sockets, crowd.children, strict=True):
         while True:
             try:
                 datagram, address = sock.recvfrom(2048)
@@ -133,7 +133,7 @@ def _answers(crowd: Crowd) -> tuple[int, int]:
                 break
             count += 1
             size += len(datagram)
-            crowd.deliver(datagram, address)
+            child.receive_datagram(datagram, address, time.monotonic())
     return count, size
 
 

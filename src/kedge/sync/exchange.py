@@ -24,7 +24,7 @@ whole subtree, travels together. A change after a quiet time goes at once."""
 class News:
     """What a frame brought."""
 
-    __slots__ = ("acked", "applied", "bye", "changes", "full", "outranked")
+    __slots__ = ("acked", "applied", "bye", "changes", "full", "only_asks", "outranked")
 
     def __init__(self) -> None:
         self.changes: dict[str, bytes | None] = {}
@@ -33,6 +33,7 @@ class News:
         self.acked: int | None = None  # the other end has come to hold our record at this version
         self.outranked = False  # it holds our record from a later epoch than ours
         self.bye: pb.Bye.Why | None = None
+        self.only_asks = False  # a heartbeat and nothing else
 
 
 class Exchange:
@@ -101,7 +102,13 @@ class Exchange:
                 self._say_status = self._say_held = True
         if frame.HasField("bye"):
             news.bye = frame.bye.why
+        elif frame.ask and current:
+            news.only_asks = not (frame.HasField("fragment") or frame.HasField("fragment_ack"))
         return news
+
+    def heard_until(self, counter: int) -> None:
+        """Frames up to this counter said again what the peer holds; earlier ones count no more."""
+        self._held_counter = max(self._held_counter, counter)
 
     def _read_fragment(self, fragment: pb.Fragment, news: News) -> None:
         self._say_ack = True
@@ -252,6 +259,11 @@ class Exchange:
         if len(out.entries) >= KEPT_FROM_ENTRIES:
             self._not_before = now + GATHER_S
         self._sending = Sending(self._number, update.SerializeToString(), out.version, self._chance)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to say but answers."""
+        return self._sending is None and not self._behind()
 
     @property
     def fits(self) -> bool:

@@ -12,7 +12,6 @@ import hmac
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
@@ -27,13 +26,15 @@ class Chance(Protocol):
     def random(self) -> float: ...
 
 
-class _Cipher(Protocol):
+class Cipher(Protocol):
+    """An AEAD with its key."""
+
     def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes: ...
     def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes: ...
 
 
 # Suites by their number in the wire contract, the parent's preference first.
-SUITES: dict[int, Callable[[bytes], _Cipher]] = {1: AESGCM, 2: ChaCha20Poly1305}
+SUITES: dict[int, Callable[[bytes], Cipher]] = {1: AESGCM, 2: ChaCha20Poly1305}
 
 
 class SessionKeys(NamedTuple):
@@ -100,46 +101,35 @@ def derive(
     return SessionKeys(out[:32], out[32:64], out[64:96], out[96:])
 
 
-class Seal:
-    """One direction of a session: an AEAD key, used with a counter that never repeats."""
-
-    __slots__ = ("_cipher",)
-
-    def __init__(self, suite: int, key: bytes) -> None:
-        self._cipher = SUITES[suite](key)
-
-    def close(self, counter: int, header: bytes, plain: bytes) -> bytes:
-        """Encrypt and authenticate; the header is authenticated as it stands."""
-        return self._cipher.encrypt(counter.to_bytes(12, "big"), plain, header)
-
-    def open(self, counter: int, header: bytes, sealed: bytes) -> bytes | None:
-        """Decrypt, or None for anything that this key did not seal."""
-        try:
-            return self._cipher.decrypt(counter.to_bytes(12, "big"), sealed, header)
-        except (InvalidTag, ValueError):
-            return None
-
-
 class ReplayWindow:
-    """Which counters have been seen: a sliding bitmap (RFC 4303, section 3.4.3)."""
+    """Which counters have been seen: a sliding bitmap (RFC 4303, section 3.4.3).
 
-    __slots__ = ("_seen", "newest")
+    Whoever has checked that a counter is just the next one may raise ``newest`` and ``run`` by one
+    instead of marking it; the bitmap follows when it is wanted.
+    """
+
+    __slots__ = ("_seen", "newest", "run")
 
     SIZE = 1024
 
     def __init__(self) -> None:
         self.newest = -1
-        self._seen = 0  # bit i: newest - i
+        self.run = 0  # the newest ones, in turn, that the bitmap does not show yet
+        self._seen = 0  # bit i: newest - run - i
 
     def fresh(self, counter: int) -> bool:
         """Whether a datagram with this counter may still be accepted."""
         behind = self.newest - counter
         if behind < 0:
             return True
+        if self.run:
+            self._catch_up()
         return behind < self.SIZE and not self._seen >> behind & 1
 
     def mark(self, counter: int) -> bool:
         """Note an authentic counter; True when it is the newest so far."""
+        if self.run:
+            self._catch_up()
         behind = self.newest - counter
         if behind >= 0:
             self._seen |= 1 << behind
@@ -148,3 +138,8 @@ class ReplayWindow:
         self._seen = (self._seen << shift | 1) & ((1 << self.SIZE) - 1) if shift < self.SIZE else 1
         self.newest = counter
         return True
+
+    def _catch_up(self) -> None:
+        run = min(self.run, self.SIZE)
+        self._seen = (self._seen << run | ((1 << run) - 1)) & ((1 << self.SIZE) - 1)
+        self.run = 0

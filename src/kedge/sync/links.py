@@ -12,6 +12,7 @@ from kedge.sync.admission import Node
 from kedge.sync.exchange import Exchange
 from kedge.sync.handshake import Agreed
 from kedge.sync.keys import RandomBytes
+from kedge.sync.pulse import Pulses
 from kedge.sync.session import Address, Input, Session, State
 from kedge.sync.v1 import sync_pb2 as pb
 
@@ -31,6 +32,8 @@ class Link:
     is_join: bool
     renewal: bool
     wake_at: float = NEVER_AT
+    asked: bytes | None = None  # what was heard since the last answer: one heartbeat, nothing else
+    pulse: bytes | None = None  # under which `Pulses` has it
 
 
 class Links:
@@ -38,6 +41,7 @@ class Links:
 
     def __init__(self, random_bytes: RandomBytes) -> None:
         self.loose: list[tuple[bytes, Address]] = []  # ready to be sent as they are
+        self.pulses = Pulses()
         self._random_bytes = random_bytes
         self._links: dict[int, Link] = {}
         self._ready: dict[int, None] = {}
@@ -69,6 +73,7 @@ class Links:
 
     def close(self, link: Link, what: Input) -> None:
         """End a session with an input that closes it, and forget its keys."""
+        self.pulses.drop(link)
         link.session.feed(what)
         self._links.pop(link.session.key_id, None)
         link.node.sessions.discard(link.session.key_id)
@@ -82,6 +87,9 @@ class Links:
     def touch(self, key_id: int) -> None:
         """The link may have something to say."""
         self._ready[key_id] = None
+        link = self._links.get(key_id)
+        if link is not None:
+            self.pulses.drop(link)
 
     def take_ready(self, now: float) -> list[Link]:
         """The links that may have something to say or to do; each is then given ``wake``."""
@@ -107,6 +115,11 @@ class Links:
 
     def write(self, link: Link, now: float) -> None:
         """Send what the link's exchange has to say."""
-        if link.session.state is State.LIVE:
-            for frame in link.exchange.write(now):
-                self.send(link, frame)
+        if link.session.state is not State.LIVE:
+            return
+        frames = link.exchange.write(now)
+        heard, link.asked = link.asked, None
+        for frame in frames:
+            self.send(link, frame)
+        if heard is not None and len(frames) == 1 and link.exchange.is_quiet:
+            self.pulses.keep(link, heard, frames[0].SerializeToString())

@@ -10,8 +10,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, NamedTuple
 
+from cryptography.exceptions import InvalidTag
+
 from kedge.sync.handshake import Agreed
-from kedge.sync.keys import ReplayWindow, Seal, SessionKeys
+from kedge.sync.keys import SUITES, ReplayWindow, SessionKeys
 from kedge.sync.wire import HEADER_BYTES, Header, Kind, pack_header
 
 Address = Any  # whatever the caller's sockets use: it is compared and handed back, never read
@@ -86,8 +88,8 @@ class Session:
     """One end of a session: seals what goes out, opens what comes in, knows its state."""
 
     __slots__ = (
-        "_counter", "_open", "_seal", "_window", "address", "created_at", "heard_at", "is_parent",
-        "key_id", "peer_key_id", "state", "until", "version",
+        "address", "counter", "created_at", "heard_at", "is_parent", "key_id", "opener",
+        "peer_key_id", "sealer", "state", "until", "version", "window",
     )  # fmt: skip
 
     def __init__(
@@ -102,10 +104,10 @@ class Session:
         now: float,
     ) -> None:
         """``key_ids``: this end's (in what it receives) and the peer's (in what it sends)."""
-        up, down = Seal(suite, keys.up), Seal(suite, keys.down)
-        self._seal, self._open = (down, up) if is_parent else (up, down)
-        self._window = ReplayWindow()
-        self._counter = 0
+        up, down = SUITES[suite](keys.up), SUITES[suite](keys.down)
+        self.sealer, self.opener = (down, up) if is_parent else (up, down)
+        self.window = ReplayWindow()
+        self.counter = 0  # of the next datagram that is sent
         self.version = version
         self.key_id, self.peer_key_id = key_ids
         self.is_parent = is_parent
@@ -139,16 +141,18 @@ class Session:
 
     def seal(self, plain: bytes) -> bytes:
         """A datagram with the next counter."""
-        header = pack_header(Kind.SEALED, self.peer_key_id, self._counter, self.version)
-        sealed = header + self._seal.close(self._counter, header, plain)
-        self._counter += 1
-        return sealed
+        header = pack_header(Kind.SEALED, self.peer_key_id, self.counter, self.version)
+        nonce = self.counter.to_bytes(12, "big")
+        self.counter += 1
+        return header + self.sealer.encrypt(nonce, plain, header)
 
     def open(self, header: Header, datagram: bytes) -> tuple[bytes, bool] | None:
         """The inside of an authentic, fresh datagram, and whether it is the newest so far."""
-        if header.version != self.version or not self._window.fresh(header.counter):
+        if header.version != self.version or not self.window.fresh(header.counter):
             return None
-        plain = self._open.open(header.counter, datagram[:HEADER_BYTES], datagram[HEADER_BYTES:])
-        if plain is None:
+        nonce = header.counter.to_bytes(12, "big")
+        try:
+            plain = self.opener.decrypt(nonce, datagram[HEADER_BYTES:], datagram[:HEADER_BYTES])
+        except (InvalidTag, ValueError):
             return None
-        return plain, self._window.mark(header.counter)
+        return plain, self.window.mark(header.counter)

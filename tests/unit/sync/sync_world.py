@@ -112,7 +112,11 @@ class World:
         if fly_at <= wake_at:
             _, _, source, target, datagram = heapq.heappop(self.flying)
             if target in self.ends:
-                self.ends[target].receive_datagram(datagram, source, self.clock(target))
+                end = self.ends[target]
+                if isinstance(end, Parent):
+                    end.receive([(datagram, source)], self.clock(target))
+                else:
+                    end.receive_datagram(datagram, source, self.clock(target))
                 self.pump(target)
         else:
             assert woken is not None

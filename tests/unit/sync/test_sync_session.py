@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from kedge.sync.handshake import Agreed
-from kedge.sync.keys import SessionKeys
+from kedge.sync.keys import SUITES, SessionKeys
 from kedge.sync.session import TRANSITIONS, Effect, Input, Session, State
 from kedge.sync.wire import parse_header
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "sync.md"
 
 
-def ends() -> tuple[Session, Session]:
+def ends(suite: int = 1) -> tuple[Session, Session]:
     keys = SessionKeys(b"u" * 32, b"d" * 32, b"w" * 32, b"n" * 32)
-    parent = Agreed(keys, 1, 1, 11, 22, 10.0, 35.0)
-    child = Agreed(keys, 1, 1, 22, 11, 10.0, 35.0)
+    parent = Agreed(keys, suite, 1, 11, 22, 10.0, 35.0)
+    child = Agreed(keys, suite, 1, 22, 11, 10.0, 35.0)
     return (
         Session.from_agreed(parent, is_parent=True, address="c", now=0.0),
         Session.from_agreed(child, is_parent=False, address="p", now=0.0),
@@ -57,8 +59,9 @@ def test_what_the_table_does_not_list_changes_nothing():
     assert child.state is State.CLOSED
 
 
-def test_a_datagram_opens_once_at_the_other_end_only():
-    parent, child = ends()
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_datagram_opens_once_at_the_other_end_only(suite: int):
+    parent, child = ends(suite)
     first, second = child.seal(b"one"), child.seal(b"two")
     header = parse_header(second)
     assert header is not None
