@@ -160,11 +160,7 @@ class Peer:
 
     def drops(self) -> int:
         """Datagrams that its socket had no room for."""
-        for row in Path("/proc/net/udp").read_text().splitlines()[1:]:
-            fields = row.split()
-            if int(fields[1].split(":")[1], 16) == self.port:
-                return int(fields[-1])
-        return -1
+        return int(self._socket()[-1])
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -174,15 +170,23 @@ class Peer:
         self.process.send_signal(signal.SIGCONT)
 
     def until_idle(self) -> int:
-        """Wait until it uses no processor any more; returns its time so far."""
+        """Wait until nothing waits for it and it rests; returns its processor time so far."""
         last = -1
-        for _ in range(1000):
+        for _ in range(2000):
             time.sleep(0.03)
             now = self.cpu_ns()
-            if now - last < 1_000_000:  # a millisecond: timers
+            if self._socket()[4].endswith(":00000000") and now - last < 500_000:
                 return now
             last = now
         raise SystemExit("the receiver does not come to rest")
+
+    def _socket(self) -> list[str]:
+        """Its socket's row in /proc/net/udp; see proc(5)."""
+        for row in Path("/proc/net/udp").read_text().splitlines()[1:]:
+            fields = row.split()
+            if int(fields[1].split(":")[1], 16) == self.port:
+                return fields
+        raise SystemExit("the receiver has no socket any more")
 
     def end(self) -> None:
         self.go_on()

@@ -11,14 +11,17 @@ from __future__ import annotations
 import hashlib
 from binascii import crc32
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from kedge.sync import wire
 
 BUCKETS = 256
-KEPT_FROM_ENTRIES = 64
-"""Smaller records are hashed anew: the leaves of ten thousand small records would take more memory
-than they save time."""
+TREE_FROM_ENTRIES = 64
+"""Smaller records have the flat hash in any case: it is as quick as a tree's, and keeps nothing."""
+
+
+_SIZES = tuple(b"\1" + size.to_bytes(4, "big") for size in range(256))
 
 
 class Entry(NamedTuple):
@@ -30,10 +33,17 @@ class Entry(NamedTuple):
 
 def flat_hash(entries: Mapping[str, Entry]) -> bytes:
     """The 128-bit BLAKE2b over all names and values, in the order of the names' bytes."""
-    digest = hashlib.blake2b(digest_size=wire.HASH_BYTES)
-    for encoded, name in sorted((name.encode(), name) for name in entries):
-        digest.update(_said(encoded, entries[name].value))
-    return digest.digest()
+    said: list[bytes] = []
+    for name in sorted(entries):  # code points sort as their UTF-8 does
+        value = entries[name].value
+        said.append(_named(name))
+        if value is None:
+            said.append(b"\0")
+        else:
+            size = len(value)
+            said.append(_SIZES[size] if size < 256 else b"\1" + size.to_bytes(4, "big"))
+            said.append(value)
+    return _hash(b"".join(said))
 
 
 class TreeHash:
@@ -60,13 +70,13 @@ class TreeHash:
     def of(self, entries: Mapping[str, Entry]) -> bytes:
         """The hash of the entries as they are now."""
         if self._root is None:
+            if len(entries) < TREE_FROM_ENTRIES:
+                self._root = flat_hash(entries)
+                return self._root
             if self._leaves is None:
                 self._leaves, self._buckets = {}, {}
                 self._changed = set(entries)
             self._root = self._follow(entries, self._leaves)
-            if len(entries) < KEPT_FROM_ENTRIES:
-                self._leaves = None
-                self._buckets = {}
         return self._root
 
     def _follow(self, entries: Mapping[str, Entry], leaves: dict[int, dict[str, bytes]]) -> bytes:
@@ -82,6 +92,13 @@ class TreeHash:
             self._buckets[bucket] = _hash(b"\1" + b"".join(sorted(leaves[bucket].values())))
         parts = (bytes([bucket]) + self._buckets[bucket] for bucket in sorted(self._buckets))
         return _hash(b"\2" + b"".join(parts))
+
+
+@lru_cache(4096)
+def _named(name: str) -> bytes:
+    """What stands before a value; the nodes' records have the same few names."""
+    encoded = name.encode()
+    return len(encoded).to_bytes(4, "big") + encoded
 
 
 def _said(name: bytes, value: bytes | None) -> bytes:

@@ -8,7 +8,7 @@ and a doubt in it (the hashes differ) or another epoch means everything is sent 
 from __future__ import annotations
 
 from kedge.sync import wire
-from kedge.sync.digest import KEPT_FROM_ENTRIES
+from kedge.sync.digest import TREE_FROM_ENTRIES
 from kedge.sync.handshake import FEATURE_LARGE, FEATURE_TREE_HASH
 from kedge.sync.keys import Chance
 from kedge.sync.record import NOTHING, Incoming, Outcome, Outgoing, Stamp, acceptable
@@ -105,10 +105,6 @@ class Exchange:
         elif frame.ask and current:
             news.only_asks = not (frame.HasField("fragment") or frame.HasField("fragment_ack"))
         return news
-
-    def heard_until(self, counter: int) -> None:
-        """Frames up to this counter said again what the peer holds; earlier ones count no more."""
-        self._held_counter = max(self._held_counter, counter)
 
     def _read_fragment(self, fragment: pb.Fragment, news: News) -> None:
         self._say_ack = True
@@ -256,7 +252,7 @@ class Exchange:
             base = 0 if self._full else peer.version
         update = pb.Update(records=[out.difference(base)])
         self._number += 1
-        if len(out.entries) >= KEPT_FROM_ENTRIES:
+        if len(out.entries) >= TREE_FROM_ENTRIES:
             self._not_before = now + GATHER_S
         self._sending = Sending(self._number, update.SerializeToString(), out.version, self._chance)
 

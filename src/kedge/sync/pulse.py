@@ -3,7 +3,8 @@
 Most of what a parent hears is this: a node asks, nothing has changed at either end. Once such a heartbeat
 was read and answered in the ordinary way, with nothing left to say, the same words get the same answer
 until something happens: only the seals differ. What is checked is the same, too: the session's key, its
-counter (here: exactly the next one; others go the ordinary way), its authenticity. Whoever changes what
+counter (here: exactly the next one; after a gap all go the ordinary way again, so that no late one can
+undo what was said since), its authenticity. Whoever changes what
 would be answered must `drop` the pulse; the ordinary way does so first of all.
 """
 
@@ -53,8 +54,6 @@ class Pulses:
         if link.pulse is not None:
             self._pulses.pop(link.pulse, None)
             link.pulse = None
-            # The newest datagram may be the one that ends the pulse: it has yet to be read.
-            link.exchange.heard_until(link.session.window.newest - 1)
 
     def keep(self, link: Link, heard: bytes, answer: bytes) -> None:
         """From now on ``heard`` is answered with ``answer``."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from kedge.lib.errors import KedgeError
 from kedge.sync import wire
-from kedge.sync.digest import KEPT_FROM_ENTRIES, Entry, TreeHash, flat_hash
+from kedge.sync.digest import TREE_FROM_ENTRIES, Entry, TreeHash, flat_hash
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import NEVER, Epoch, Limits
 
@@ -129,7 +129,7 @@ class Outgoing:
     def _since(self, base: int) -> list[str]:
         if base == 0:
             return list(self.entries)
-        if len(self.entries) < KEPT_FROM_ENTRIES:
+        if len(self.entries) < TREE_FROM_ENTRIES:
             return [name for name, entry in self.entries.items() if entry.version > base]
         names: list[str] = []
         for name in reversed(self._recent):

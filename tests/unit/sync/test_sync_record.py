@@ -8,7 +8,7 @@ import pytest
 
 from kedge.lib.errors import KedgeError
 from kedge.sync import digest, wire
-from kedge.sync.digest import KEPT_FROM_ENTRIES, flat_hash
+from kedge.sync.digest import TREE_FROM_ENTRIES, flat_hash
 from kedge.sync.record import Incoming, Outcome, Outgoing, Stamp, acceptable
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch
@@ -62,7 +62,7 @@ def test_the_tree_hash_follows_changes_as_if_it_were_made_anew():
         again.restore(out.difference(0))
         assert held.tree_hash == out.tree_hash == again.tree_hash
         seen.add(out.tree_hash)
-    assert len(out.entries) > KEPT_FROM_ENTRIES
+    assert len(out.entries) > TREE_FROM_ENTRIES
     assert len(seen) > 100
 
 
