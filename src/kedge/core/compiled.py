@@ -209,16 +209,23 @@ class Compiled:
                     if parent not in writes:
                         require(parent, allowed, f"that {self.name(variable)} needs it (while_)")
         for protection in sorted(protections, key=lambda p: (p.by, p.variable)):
-            if self._protects(protection, mutation, writes):
+            if self._protects(protection, mutation, writes, reads):
                 for variable, allowed in self.condition(protection.requires):
                     require(variable, allowed, f"the protection by module {protection.by}")
         return reads
 
     def _protects(
-        self, protection: Protection, mutation: Mutation, writes: Mapping[int, int]
+        self,
+        protection: Protection,
+        mutation: Mutation,
+        writes: Mapping[int, int],
+        reads: Mapping[int, Values],
     ) -> bool:
         protected = self.number[protection.variable]
         if mutation.live or protected not in writes:
+            return False
+        begins = {self.symbol(protected, value) for value in reads.get(protected, ())}
+        if protection.leaving and begins and not begins & protection.leaving:
             return False
         return not protection.to or self.symbol(protected, writes[protected]) in protection.to
 

@@ -30,6 +30,7 @@ class Graph:
             d for m in every for d in m.discoveries
         )
         self.duties: Mapping[str, Duty] = _by_name(d for m in every for d in m.duties)
+        self.telling = tuple(name for name, v in self.variables.items() if v.telling)
         self.compiled = compiled
 
     @staticmethod
@@ -86,16 +87,27 @@ class Graph:
         """``goals`` without those that other goals make meaningless.
 
         A goal of a parent that breaks a child's guard forces the child to its reset value, and so on
-        downwards: ``power.state=off`` leaves no goal for ``image.running``.
+        downwards: ``power.state=off`` leaves no goal for ``image.running``. Nor does a variable have one
+        when the goals are known to be outside its ``wanted_while``.
         """
         compiled = self.compiled
-        kept = dict(compiled.assignment(goals))
+        wanted = {name: symbol for name, symbol in goals.items() if self._wanted(name, goals)}
+        kept = dict(compiled.assignment(wanted))
         forced = dict(kept)
         for child in compiled.downwards:
             if any(p in forced and forced[p] not in ok for p, ok in compiled.guards[child]):
                 forced[child] = compiled.initial[child]
                 kept.pop(child, None)
         return {compiled.name(v): compiled.symbol(v, value) for v, value in kept.items()}
+
+    def _wanted(self, name: str, goals: Mapping[str, str]) -> bool:
+        variable = self.variables.get(name)
+        if variable is None:
+            return True
+        return all(
+            goals.get(other) is None or goals[other] in allowed
+            for other, allowed in variable.wanted_while.items()
+        )
 
 
 Named = TypeVar("Named", Variable, Mutation, Discovery, Duty)

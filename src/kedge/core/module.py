@@ -66,6 +66,8 @@ class Module:
         while_: Allowed | None = None,
         initial: str | None = None,
         secret: bool = False,
+        wanted_while: Allowed | None = None,
+        telling: bool = False,
     ) -> Variable:
         """Declare ``<module>.<name>``."""
         variable = Variable(
@@ -78,6 +80,8 @@ class Module:
             symbols(while_),
             initial,
             secret,
+            symbols(wanted_while),
+            telling,
         )
         self.variables.append(variable)
         return variable
@@ -257,11 +261,16 @@ class Module:
         why: str = "",
         *,
         to: str | Iterable[str] = (),
+        leaving: str | Iterable[str] = (),
     ) -> None:
         """Demand that whatever changes another module's ``variable`` (``to`` one of some symbols, where
-        they are given) also requires ``requires``. Mutations that are ``live`` are left alone."""
+        they are given) also requires ``requires``. Mutations that are ``live`` are left alone, and so
+        are those that by their own requirements never begin at a symbol of ``leaving``."""
         values = frozenset([to] if isinstance(to, str) else to)
-        self.protections.append(Protection(variable, symbols(requires), self.name, why, values))
+        left = frozenset([leaving] if isinstance(leaving, str) else leaving)
+        self.protections.append(
+            Protection(variable, symbols(requires), self.name, why, values, left)
+        )
 
     def service(self, run: Service) -> Service:
         """Decorate ``async def serve(io)``: work that lasts as long as the master, supervised by it."""

@@ -84,10 +84,11 @@ class Discovery:
 @dataclass(frozen=True, slots=True)
 class Protection:
     """A module's demand on everybody's mutations: whatever changes ``variable`` (where ``to`` is given:
-    to one of these symbols) requires this too."""
+    to one of these symbols; where ``leaving`` is given: and may begin at one of those) requires this too."""
 
     variable: str
     requires: Symbols
     by: str
     why: str = ""
     to: frozenset[str] = frozenset()
+    leaving: frozenset[str] = frozenset()

@@ -62,6 +62,7 @@ def _guards(variables: Mapping[str, Variable]) -> Iterator[KedgeError]:
                 "unplanned_while", "while_ needs an Enum or a relation, to fall back", variable.name
             )
         yield from _symbols(f"{variable.name} (while_)", variable.while_, variables)
+        yield from _symbols(f"{variable.name} (wanted_while)", variable.wanted_while, variables)
         if variable.initial is not None and variable.initial not in variable.domain:
             yield _error(
                 "unknown_symbol",
@@ -143,7 +144,8 @@ def _references(
                 )
         for protection in module.protections:
             where = f"module {module.name} (protects)"
-            yield from _symbols(where, {protection.variable: protection.to}, variables)
+            named = protection.to | protection.leaving
+            yield from _symbols(where, {protection.variable: named}, variables)
             yield from _symbols(where, protection.requires, variables)
 
 

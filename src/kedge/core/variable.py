@@ -36,6 +36,9 @@ class Variable:
 
     ``while_`` maps other variables to the symbols they must hold for this one to mean anything;
     when that breaks, its planning value falls back to ``initial``.
+    ``wanted_while`` is about goals alone: this variable has none on a node whose other goals are known
+    to be outside of it (nobody wants a node in service that shall be off).
+    ``telling`` says that its text belongs to the reason why a node is where it is.
     ``configured`` says whether a site may set it; ``secret`` keeps its value out of every output.
     """
 
@@ -48,6 +51,8 @@ class Variable:
     while_: Mapping[str, frozenset[str]] = field(default_factory=dict[str, "frozenset[str]"])
     initial: str | None = None
     secret: bool = False
+    wanted_while: Mapping[str, frozenset[str]] = field(default_factory=dict[str, "frozenset[str]"])
+    telling: bool = False
 
     @property
     def module(self) -> str:

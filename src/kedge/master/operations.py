@@ -281,7 +281,7 @@ class Operations:
             "node": node.name,
             "phase": condition.phase,
             "since": self._head.clock.wall(condition.since),
-            "why": reason_of(condition),
+            "why": reason_of(condition, node, self._head.graph.telling),
             "next": next_step(node, condition, self._origins(node.name).get("hold")),
             "symbols": dict(condition.discovered),
             "goals": dict(condition.goals),

@@ -23,9 +23,13 @@ def written(value: Value, origin: Origin | None) -> dict[str, Any]:
     return {"value": value, "origin": str(origin), "at": origin.at}
 
 
-def reason_of(condition: Condition) -> str:
-    """Why a node is in its phase; of one that has converged also what cannot be asked any more."""
-    if condition.phase != "converged" or not condition.failures:
+def reason_of(condition: Condition, node: NodeState, telling: Iterable[str]) -> str:
+    """Why a node is in its phase, with what its ``telling`` variables say; of one that has converged also
+    what cannot be asked any more."""
+    if condition.phase != "converged":
+        said = [str(text) for name in telling if (text := node.seen(name))]
+        return "; ".join([condition.why, *said])
+    if not condition.failures:
         return condition.why
     silent = "; ".join(f"{name}: {why}" for name, why in condition.failures.items())
     return f"{condition.why}, but {silent}"

@@ -37,7 +37,9 @@ class Machines:
         held = self._held.setdefault(node.name, {})
         seen: dict[str, Value] = {}
         for name in variables:
-            variable = self._variables[name]
+            variable = self._variables.get(name)
+            if variable is None:
+                continue  # not planned: nothing that is not there shows it
             symbol, made_for = held.get(name, (variable.initial or variable.domain[1], None))
             seen[name] = raw(variable.relation, symbol, made_for) if variable.relation else symbol
         return seen

@@ -145,7 +145,11 @@ class Common:
         return (*shared, self.chance.drawn, len(self.stalled))
 
     def measured(self, hardware_class: str, action: int, durations_s: Sequence[float]) -> None:
-        """Some nodes took so long for an action; learnt when the event is over."""
+        """Some nodes took so long for an action; learnt when the event is over. One that has no deadline
+        waits for others (a job that ends): that says nothing of how long it takes."""
+        mutation = self.compiled.actions[action].mutation
+        if mutation is not None and mutation.timeout_s <= 0:
+            return
         self.durations_s.setdefault((hardware_class, action), []).extend(durations_s)
 
     def learn_costs(self) -> None:

@@ -1,0 +1,41 @@
+"""The scheduler module's own verbs: hand nodes back that only a person may bring back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kedge.core.kinds import Value
+from kedge.core.module import Module
+from kedge.lib import nodeset
+from kedge.lib.errors import KedgeError
+from kedge.modules.port import Io
+from kedge.modules.scheduler.driver import BY_HAND, OURS
+from kedge.modules.scheduler.watching import watch_of
+
+
+async def give_back(io: Io, args: Mapping[str, Value]) -> Value:
+    """Leave the end of Kedge's own drains that were kept for a person to Kedge: ``{"nodes"}``."""
+    names = nodeset.expand(str(args.get("nodes") or ""))
+    theirs: list[str] = []
+    ours: list[str] = []
+    for name in names:
+        node = io.node(name)
+        if node is None:
+            raise KedgeError("node.unknown", f"no such node: {name}")
+        reason = str(node.seen("scheduler.reason") or "")
+        (ours if reason.startswith(BY_HAND) else theirs).append(name)
+    if theirs:
+        raise KedgeError(
+            "scheduler.theirs", f"not drained by Kedge for a person: {nodeset.fold(theirs)}",
+            next_step="scontrol update nodename=... state=resume",
+        )  # fmt: skip
+    for name in ours:
+        node = io.node(name)
+        if node is not None:
+            await watch_of(io).give("note", node, f"{OURS} handed back by a person")
+    return {"nodes": nodeset.fold(ours)}
+
+
+def declare(module: Module) -> None:
+    """Add the verbs to the module."""
+    module.action("give-back")(give_back)

@@ -1,0 +1,230 @@
+"""The scheduler's service: it reads the whole cluster at intervals and tells each node what changed.
+
+Nodes that no scheduler knows are looked at in the same rounds, by their policies. As long as the
+scheduler cannot be read, what it said last holds for a few rounds; then its nodes are unknown: busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
+
+from kedge.core.kinds import Value
+from kedge.lib import nodeset
+from kedge.lib.errors import KedgeError
+from kedge.modules.port import Io, Node
+from kedge.modules.scheduler.driver import OURS, Cluster, Driver, Seen
+from kedge.modules.scheduler.keeping import Kept, Row, keep
+from kedge.modules.scheduler.orders import Errors, Kind, Orders, carry_out
+from kedge.modules.scheduler.policy import Closed, Moment, Rule, rule_of
+from kedge.modules.scheduler.settings import driver_of, settings_of
+from kedge.modules.scheduler.showing import UNKNOWN, absent, reserved, values_of
+
+LANE = "scheduler"
+CALL_S = 90.0
+LEAST_S = 1.0
+STALE_ROUNDS = 3
+STALE_LEAST_S = 30.0
+BY = "scheduler"
+
+
+class Watch:
+    """The scheduler of one head."""
+
+    def __init__(self, io: Io) -> None:
+        self._io = io
+        self._driver: Driver | None = None
+        self._every_s, self._share = 10.0, 10
+        self._again = asyncio.Event()
+        self.closed = Closed()
+        self.orders = Orders(self._tell, self._again.set)
+        self._cluster: Cluster | None = None
+        self._read_at = 0.0
+        self._error = ""
+        self._spared = ""
+
+    async def run(self) -> None:
+        """Look at the cluster, for ever; raises `KedgeError` for settings that make no sense."""
+        settings = settings_of(self._io)
+        every_s, share = settings["every_s"], settings["health_share_percent"]
+        assert isinstance(every_s, int) and isinstance(share, int)
+        self._every_s, self._share = float(every_s), share
+        self._driver = driver_of(settings, self._io)
+        next_at = 0.0
+        while True:
+            now = asyncio.get_running_loop().time()
+            if self._driver is not None and (now >= next_at or self._again.is_set()):
+                self._again.clear()
+                await self._read(self._driver)
+                next_at = asyncio.get_running_loop().time() + self._every_s
+            self._show()
+            await self._keep()
+            await asyncio.sleep(LEAST_S)
+
+    async def _read(self, driver: Driver) -> None:
+        error = ""
+        try:
+            self._cluster = await self._io.blocking(LANE, driver.read, timeout_s=CALL_S)
+            self._read_at = self._io.now()
+        except KedgeError as problem:
+            error = str(problem)
+        except TimeoutError:
+            error = f"the scheduler did not answer within {CALL_S:g} s"
+        if error and self._io.now() - self._read_at > max(
+            STALE_LEAST_S, STALE_ROUNDS * self._every_s
+        ):
+            self._cluster = None
+        if error != self._error:
+            self._io.event("", "scheduler", "read", error or "it can be read again")
+        self._error = error
+
+    # --- what nodes are told -------------------------------------------------------------------
+
+    def _show(self) -> None:
+        nodes = self._io.nodes()
+        rules = {name: self._rule(node) for name, node in nodes.items()}
+        people = {name: rule for name, rule in rules.items() if rule.kind == "people"}
+        for name in [name for name in self.closed.reasons if name not in people]:
+            self.closed.open(name)
+        waits: Mapping[str, str] = {}
+        if self.closed.reasons:
+            local = time.localtime(self._io.now())
+            moment = Moment(local.tm_wday, local.tm_hour * 60 + local.tm_min)
+            sessions = {name: _sessions(nodes[name]) for name in self.closed.reasons}
+            waits = self.closed.grant(people, sessions, moment)
+        reservations = reserved(self._cluster) if self._cluster is not None else {}
+        for name, node in nodes.items():
+            kind = rules[name].kind
+            if kind == "free":
+                values = absent()
+            elif kind == "people":
+                values = self._of_people(name, waits.get(name, ""))
+            elif self._cluster is None:
+                values = {**UNKNOWN, "scheduler.notice": self._why_unknown()}
+            elif (seen := self._cluster.nodes.get(name)) is None:
+                values = {**UNKNOWN, "scheduler.notice": "the scheduler does not know this node"}
+            else:
+                values = values_of(seen, reservations.get(name, ()))
+            self._observe(node, values)
+
+    def _rule(self, node: Node) -> Rule:
+        return rule_of(
+            node.configured("scheduler.policy"),
+            node.configuration.group,
+            scheduler=self._driver is not None,
+            wanted=node.configured("scheduler.state") is not None,
+        )
+
+    def _why_unknown(self) -> str:
+        if self._driver is None:
+            return "the head's configuration names no scheduler (modules: {scheduler: ...})"
+        return f"counts as busy: {self._error or 'the scheduler was not asked yet'}"
+
+    def _of_people(self, name: str, wait: str) -> dict[str, Value]:
+        reason = self.closed.reasons.get(name, "")
+        state = "drained" if name in self.closed.granted else "draining" if reason else "in_service"
+        values = values_of(Seen(state, reason))
+        values |= {"scheduler.release": "*"}
+        return {**values, "scheduler.notice": wait} if wait else values
+
+    def _observe(self, node: Node, values: dict[str, Value]) -> None:
+        changed = {
+            name: value
+            for name, value in values.items()
+            if name not in node.discovered or node.seen(name) != value
+        }
+        if not changed:
+            return
+        passed = node.seen("scheduler.state") == "in_service"
+        if passed and changed.get("scheduler.state") == "drained":
+            # a node without jobs is drained at once: it was draining for a moment
+            self._io.observe(node.name, {"scheduler.state": "draining"}, by=BY)
+        self._io.observe(node.name, changed, by=BY)
+
+    # --- what the scheduler is told ------------------------------------------------------------
+
+    async def give(self, what: str, node: Node, about: str = "") -> None:
+        """Drain, resume or label one node, together with all others of this moment."""
+        if self._rule(node).kind == "people":
+            if what in ("drain", "note"):
+                self.closed.close(node.name, about)
+            elif what == "resume":
+                self.closed.open(node.name)
+            self._show()
+            return
+        await self.orders.give((what, about), node.name)
+
+    async def _tell(self, kind: Kind, nodes: Sequence[str]) -> Errors:
+        driver = self._driver
+        if driver is None:
+            raise KedgeError("scheduler.none", self._why_unknown())
+        try:
+            return await self._io.blocking(LANE, carry_out, driver, kind, nodes, timeout_s=CALL_S)
+        except TimeoutError:
+            raise KedgeError(
+                "scheduler.silent", f"the scheduler did not answer within {CALL_S:g} s"
+            ) from None
+
+    async def _keep(self) -> None:
+        """Take nodes out of service whose checks fail."""
+        if self._error:
+            return
+        rows = [row for node in self._io.nodes().values() if (row := _row(node)).state != "absent"]
+        kept = keep(rows, self._share)
+        self._tell_spared(kept)
+        for reason, names in kept.drain.items():
+            people = [n for n in names if self._rule_of(n) == "people"]
+            for name in people:
+                self.closed.close(name, reason)
+            others = [n for n in names if n not in people]
+            if others and self._cluster is not None:
+                self._again.set()
+                try:
+                    await self._tell(("drain", reason), others)
+                except KedgeError as error:
+                    self._io.event("", "scheduler", "health", str(error))
+                    continue
+            for name in names:
+                self._io.event(name, "scheduler", "health", reason.removeprefix(OURS).strip())
+
+    def _rule_of(self, name: str) -> str:
+        node = self._io.node(name)
+        return self._rule(node).kind if node is not None else "free"
+
+    def _tell_spared(self, kept: Kept) -> None:
+        words = "; ".join(
+            f"{nodeset.fold(names)} of {group or 'no group'}"
+            for group, names in kept.spared.items()
+        )
+        if words != self._spared:
+            told = f"too many fail at once, these stay in service: {words}" if words else "eased"
+            self._io.event("", "scheduler", "health", told)
+        self._spared = words
+
+
+def _sessions(node: Node) -> int | None:
+    seen = node.seen("scheduler.sessions")
+    return seen if isinstance(seen, int) else None
+
+
+def _row(node: Node) -> Row:
+    def text(name: str) -> str:
+        return str(node.seen(name) or "")
+
+    return Row(
+        node.name, node.configuration.group, text("scheduler.state"), text("scheduler.drained_by"),
+        text("scheduler.reason"), text("health.verdict"), node.seen("health.failed"),
+    )  # fmt: skip
+
+
+_watches: WeakKeyDictionary[Io, Watch] = WeakKeyDictionary()
+
+
+def watch_of(io: Io) -> Watch:
+    """The one watch of this head."""
+    found = _watches.get(io)
+    if found is None:
+        found = _watches[io] = Watch(io)
+    return found
