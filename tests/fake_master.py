@@ -113,6 +113,30 @@ class FakeRollouts:
         return self.show(name)
 
 
+class FakeTree:
+    """One sub-master that is silent."""
+
+    def __init__(self, asked: list[tuple[Any, ...]]) -> None:
+        self.asked = asked
+
+    def list(self) -> list[dict[str, Any]]:
+        row = {"name": "sm1", "state": "silent", "since": 1.5e9, "address": "10.77.0.2:8471"}
+        return [
+            {
+                **row, "version": "0.1.0", "owns": ["rack1"], "parent_of": ["rack1"], "nodes": 4,
+                "degraded": {}, "why": "sm1 is silent since 3 min",
+            }
+        ]  # fmt: skip
+
+    def add(self, name: str) -> dict[str, Any]:
+        self.asked.append(("submaster add", name))
+        return {"name": name, "term": 1, "counter": 2, "token": "c2VjcmV0", "masters": ["h:1"]}
+
+    def remove(self, name: str) -> dict[str, Any]:
+        self.asked.append(("submaster remove", name))
+        return {"name": name}
+
+
 class FakeOperations:
     """Four nodes; what is asked of it is kept in ``asked``."""
 
@@ -125,6 +149,7 @@ class FakeOperations:
         self.releases = FakeReleases(self.asked)
         self.looks = FakeLooks()
         self.rollouts = FakeRollouts()
+        self.tree = FakeTree(self.asked)
         self.revision = 7
         self.converge_after_s: float | None = None
 

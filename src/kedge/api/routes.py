@@ -7,6 +7,7 @@ from typing import Any
 from kedge.api.look_routes import LOOK_ROUTES
 from kedge.api.release_routes import RELEASE_ROUTES
 from kedge.api.route import SITE_BYTES, Asked, Route, Rows
+from kedge.api.submaster_routes import SUBMASTER_ROUTES
 from kedge.shapes import asking, log, nodes, paths, site
 
 __all__ = ("ROUTES", "SITE_BYTES", "Asked", "Route")
@@ -109,4 +110,5 @@ ROUTES: tuple[Route, ...] = (
     ),
     *LOOK_ROUTES,
     *RELEASE_ROUTES,
+    *SUBMASTER_ROUTES,
 )  # fmt: skip

@@ -27,6 +27,7 @@ class Made:
     site: str
     made: list[str]
     kept: list[str]
+    role: str = "master"
 
 
 @click.command()
@@ -38,11 +39,15 @@ class Made:
 @click.option(
     "--address", default="", help="The head's address there, with its prefix: 10.77.0.1/16"
 )
+@click.option("--role", type=click.Choice(["master", "sub-master"]), default="master",
+              show_default=True, help="What this machine is in the tree.")  # fmt: skip
+@click.option("--join", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A sub-master's join file: kedge submaster add, on the master.")  # fmt: skip
 @click.option("--systemd", is_flag=True, help=f"Make {UNIT} too.")
 @output_option
 def init(
     folder: Path, state_dir: Path | None, site: Path | None, interface: str, address: str,
-    systemd: bool, output: str,
+    role: str, join: Path | None, systemd: bool, output: str,
 ) -> None:  # fmt: skip
     """Make kedge.yaml in DIR (default /etc/kedge), the state directory, a token and a first site.
 
@@ -51,6 +56,8 @@ def init(
     from kedge.api.access import make_token
     from kedge.cli.templates import configuration, first_site, unit
 
+    if (role == "sub-master") != (join is not None):
+        raise click.UsageError("--role sub-master and --join FILE go together")
     own, cidr = _split(address)
     folder = folder.absolute()
     state = (state_dir or (DEFAULT_STATE if folder == DEFAULT_DIR else folder / "state")).absolute()
@@ -60,9 +67,11 @@ def init(
         state.mkdir(parents=True, exist_ok=True, mode=0o711)
         made[str(state / "api.token")] = make_token(state)
         config = folder / "kedge.yaml"
-        made[str(config)] = _write_new(config, configuration(state, interface, own))
+        made[str(config)] = _write_new(
+            config, configuration(state, interface, own, join and join.absolute())
+        )
         empty = not site_folder.exists() or not any(site_folder.iterdir())
-        if empty:
+        if empty and join is None:
             for name, text in first_site(site_folder, own, cidr).items():
                 made[str(site_folder / name)] = _write_new(site_folder / name, text)
         if systemd:
@@ -79,6 +88,7 @@ def init(
         str(site_folder),
         made=[path for path, new in made.items() if new],
         kept=[path for path, new in made.items() if not new],
+        role=role,
     )
     show(answer, output, lambda: _told(answer))
 
@@ -117,6 +127,8 @@ def _told(answer: Made) -> list[str]:
     lines += ["", "Next:"]
     if answer.config != str(DEFAULT_DIR / "kedge.yaml"):
         lines.append(f"  export KEDGE_CONFIG={answer.config}")
+    if answer.role == "sub-master":
+        return [*lines, "  kedge doctor", "  kedge serve    (or: systemctl enable --now kedge)"]
     return [
         *lines,
         f"  edit {answer.config} and the files in {answer.site}",

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "power": ("power:power", "Switch nodes on and off, or cycle them."),
     "release": ("release:release", "Make releases, and look at what they bind."),
     "rollout": ("rollout:rollout", "Move nodes to a release in stages, and back."),
+    "submaster": ("submaster:submaster", "Let sub-masters join, look at them, and forget them."),
     "image": ("image:image", "Import images and look at them."),
     "layer0": ("layer0:layer0", "Build the boot environment, and list what was built."),
     "secret": ("secret:secret", "Store credentials that the site names."),

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,22 +30,28 @@ log = logging.getLogger("kedge")
 
 @click.command()
 @click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
-def serve(verbose: bool) -> None:
+@click.option(
+    "--role", type=click.Choice(["master", "sub-master"]), help="[default: as configured]"
+)
+def serve(verbose: bool, role: str | None) -> None:
     """Run Kedge in this terminal (or under systemd) until it is stopped.
 
     The log goes to stderr, one line for each message. SIGTERM and Ctrl-C end it in order; running
     nodes keep running.
     """
-    run_master(verbose=verbose)
+    run_master(verbose=verbose, role=role)
 
 
-def run_master(*, verbose: bool, modules: Sequence[Module] | None = None) -> None:
+def run_master(
+    *, verbose: bool, modules: Sequence[Module] | None = None, role: str | None = None
+) -> None:
     """Run the master until it is stopped, with ``modules`` in the place of the installed ones."""
     from kedge.master.serve import prepare_state_dir
     from kedge.master.settings import read_settings
 
     set_up_log(verbose=verbose)
     settings = read_settings(shared().config)
+    settings = replace(settings, role=role or settings.role)
     prepare_state_dir(settings)
     with only_one(settings.state_dir):
         asyncio.run(_serve(settings, modules))

@@ -19,6 +19,16 @@ api:
   # socket: <state_dir>/api.sock      # a Unix socket that only its owner can open
   # listen: 127.0.0.1:8470            # also on TCP, without TLS: nothing, unless it is set here
 
+# What this machine is in the tree: the master (the root), or a sub-master that acts for groups of nodes
+# which name it among their parents.
+@ROLE@
+
+tree:
+  # lease_s: 60                       # master: how long an owner of a group outlives its silence
+  @NAME@                         # sub-master: its name, else as the join file says
+  @JOIN@          # sub-master: what kedge submaster add wrote on the master
+  # masters: ["10.77.0.1:8471"]       # sub-master: where the master is, else as the join file says
+
 # How nodes' agents report: authenticated, encrypted datagrams over UDP.
 sync:
   # address: 0.0.0.0                  # listen on this address
@@ -101,11 +111,16 @@ node,mac
 """
 
 
-def configuration(state_dir: Path, interface: str = "", address: str = "") -> str:
-    """The head's configuration file."""
+def configuration(
+    state_dir: Path, interface: str = "", address: str = "", join: Path | None = None
+) -> str:
+    """The head's configuration file; with ``join`` a sub-master's."""
+    role = "role: sub-master" if join else "# role: master"
+    joining = f"join: {join}" if join else "# join: /etc/kedge/sm1.join"
     given = f"interface: {interface}" if interface else "# interface: eth1"
     own = f"address: {address}" if address else "# address: 10.77.0.1"
-    text = CONFIGURATION.replace("@STATE@", str(state_dir))
+    text = CONFIGURATION.replace("@STATE@", str(state_dir)).replace("@ROLE@", role)
+    text = text.replace("@JOIN@", joining).replace("@NAME@", "# name: sm1")
     return text.replace("@INTERFACE@", given).replace("@ADDRESS@", own)
 
 

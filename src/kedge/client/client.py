@@ -15,6 +15,7 @@ from kedge.client.endpoint import Endpoint
 from kedge.client.looks import LookCalls
 from kedge.client.releases import ReleaseCalls
 from kedge.client.stream import Message, read_messages
+from kedge.client.submasters import SubMasterCalls
 from kedge.client.transport import TIMEOUT_S, Transport
 from kedge.lib.errors import KedgeError
 from kedge.shapes.log import EventRow
@@ -26,7 +27,7 @@ RETRY_MOST_S = 5.0
 SILENCE_S = 45.0
 
 
-class Client(LookCalls, ReleaseCalls):
+class Client(LookCalls, ReleaseCalls, SubMasterCalls):
     """All operations; every method raises `KedgeError`. Use it inside ``async with``."""
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float = TIMEOUT_S) -> None:

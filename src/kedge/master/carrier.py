@@ -27,6 +27,9 @@ from kedge.modules.port import Io
 current_step: ContextVar[str] = ContextVar("current_step", default="")
 """The id of the step that the running handler carries out (empty in a discovery or a service)."""
 
+current_destruction: ContextVar[str] = ContextVar("current_destruction", default="")
+"""The node on which the running handler carries out a destructive step (empty: none does)."""
+
 CONFIRM_FIRST_S = 0.5
 CONFIRM_MOST_S = 5.0
 
@@ -60,6 +63,7 @@ class StepCarrier:
         if node is None:
             return
         current_step.set(effect.step_id)
+        current_destruction.set(effect.node if mutation.destructive else "")
         if mutation.handler is not None:
             error = await outcome(partial(mutation.handler, node, self._io))
             if error is not None:

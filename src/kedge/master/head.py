@@ -58,6 +58,10 @@ class Head:
     carrier: Carrier
     configured: Callable[[NodeState], None]
     """Hears of every node that was configured anew."""
+    elsewhere: Callable[[Configuration], str]
+    """Who else acts on a node; empty: this process does."""
+    forbids: Callable[[str], str]
+    """Why no destructive step may begin on a node at this very moment; empty: it may."""
 
     def __init__(self, graph: Graph, engine: Engine, clock: Clock, journal: Journal) -> None:
         self.graph = graph
@@ -66,6 +70,9 @@ class Head:
         self.journal = journal
         self.nodes: dict[str, NodeState] = {}
         self.site: Site | None = None
+        self.elsewhere = lambda _: ""
+        self.forbids = lambda _: ""
+        self._here: Site | None = None
         self._related: dict[str, list[str]] = {}
         self._membership: Membership | None = None
         self._limits: dict[tuple[str, str], BudgetSet] = {}
@@ -216,7 +223,7 @@ class Head:
 
     def configure(self, site: Site) -> None:
         """Take a whole site: nodes that appear, change or go."""
-        before, self.site = self.site, site
+        before, self.site, self._here = self.site, site, None
         self._membership, limits = Membership(site), limits_of(site)
         dropped = (
             BudgetSet(known.budget, known.pool, 0, known.span)
@@ -262,6 +269,23 @@ class Head:
         self.configured(node)
         self.journal.publish("node", {"node": name})
 
+    @property
+    def here(self) -> Site | None:
+        """The site without the nodes that others act on: what is served to machines."""
+        site = self.site
+        if self._here is None and site is not None:
+            own = {n: node for n, node in site.nodes.items() if not self.elsewhere(node)}
+            self._here = site if len(own) == len(site.nodes) else replace(site, nodes=own)
+        return self._here
+
+    def owner_changed(self, names: Iterable[str]) -> None:
+        """Somebody else acts on these nodes from now on, or this process does."""
+        self._here = None
+        for node in [self.nodes[name] for name in names if name in self.nodes]:
+            self._tell_configured(node)
+            self.configured(node)
+            self.journal.publish("node", {"node": node.name})
+
     def foresee(self, configuration: Configuration, first: Mapping[str, str]) -> Explanation:
         """The path a node would take were it configured so (passing through ``first``)."""
         node = self.nodes[configuration.name]
@@ -288,6 +312,7 @@ class Head:
                 hardware_class=str(node.configured("boot.arch") or ""),
                 limits=self._membership.limits(configuration) if self._membership else (),
                 spans=self._membership.spans(configuration) if self._membership else (),
+                elsewhere=self.elsewhere(configuration),
             )
         )
 

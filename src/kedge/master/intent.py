@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +42,8 @@ class Wishes:
         self._head = head
         self._releases = releases
         self.intent = store.intent()
+        self.check: Callable[[Site], None] = lambda _: None
+        """Refuses a site that the tree cannot carry out; raises `KedgeError`."""
 
     def start(self) -> Site | None:
         """The site as it was last committed (None: none was ever)."""
@@ -61,6 +63,7 @@ class Wishes:
         read_rollouts(files)
         wanted = self._resolve(replace(self.intent, files=dict(files)))
         check_budgets(wanted, self._graph)
+        self.check(wanted)
         return wanted, diff(self._head.site, wanted)
 
     def apply(
@@ -135,6 +138,7 @@ class Wishes:
         self, intent: Intent, by: str, what: str, expected_revision: int | None = None
     ) -> None:
         site = self._resolve(intent)
+        self.check(site)
         expected = self.intent.revision if expected_revision is None else expected_revision
         self.intent = self._store.commit(intent, expected)
         self._journal.write("", "intent", f"revision {self.intent.revision}", after=what, cause=by)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from kedge.core.events import EndStep
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
-from kedge.master.carrier import StepCarrier, current_step
+from kedge.master.carrier import StepCarrier, current_destruction, current_step
 from kedge.master.encoding import encode
 from kedge.master.head import Head
 from kedge.master.lanes import Lanes
@@ -54,7 +54,7 @@ class MasterIo:
 
     @property
     def site(self) -> Site:
-        return self._head.site or Site(Cluster(""))
+        return self._head.here or Site(Cluster(""))
 
     @property
     def state_dir(self) -> Path:
@@ -96,7 +96,18 @@ class MasterIo:
         return self._secrets.named(name)
 
     async def blocking(self, lane: str, call: Callable[..., T], *args: Any, timeout_s: float) -> T:
-        return await self._lanes.call(lane, call, *args, timeout_s=timeout_s)
+        node = current_destruction.get()
+        if not node:
+            return await self._lanes.call(lane, call, *args, timeout_s=timeout_s)
+
+        def unless_forbidden() -> T:
+            """Asked in the lane, when its turn has come: right before it is sent."""
+            why = self._head.forbids(node)
+            if why:
+                raise KedgeError("lease.over", why, next_step="kedge submaster list")
+            return call(*args)
+
+        return await self._lanes.call(lane, unless_forbidden, timeout_s=timeout_s)
 
     def order(self, node: str, mutation: str, args: Mapping[str, Value]) -> None:
         step_id = current_step.get()

@@ -41,6 +41,14 @@ class Watcher:
         except asyncio.QueueFull:
             self._lagged = True
 
+    def taken(self) -> list[Message]:
+        """Everything that was said since the last time; where some was lost, that is said first."""
+        found: list[Message] = [("lagged", {})] if self._lagged else []
+        self._lagged = False
+        while not self._queue.empty():
+            found.append(self._queue.get_nowait())
+        return found
+
     async def messages(self) -> AsyncIterator[Message]:
         """Everything that is said from now on."""
         while True:

@@ -37,20 +37,24 @@ class Link:
         self._writes = writes
         self._host = host
         self._clock = host.clock
-        self._told = told
+        self.told = told
         self._port: Port | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._flush_due = False
         self._records: dict[str, dict[str, bytes]] = {}
+        self.keys: dict[str, tuple[Epoch, bytes]] = {}
+        self.tenure: Callable[[str], Epoch | None] = lambda _: own_tenure
+        own_tenure = Epoch(term, 0)
         self.parent = Parent(
-            incarnation=Epoch(term, 0),
+            incarnation=Epoch(0, 0),
             random_bytes=host.random_bytes,
             chance=random.Random(host.random_number()),
             options=ParentOptions(heartbeat_s=settings.heartbeat_s),
         )
         for node, record in writes.records(KIND).items():
             epoch = Epoch(record["term"], record["counter"])
-            self.parent.know(node, epoch, base64.b64decode(record["key"]))
+            self.keys[node] = (epoch, base64.b64decode(record["key"]))
+            self.parent.know(node, *self.keys[node])
 
     async def open(self) -> None:
         """Bind the socket; raises `KedgeError` when the port is taken."""
@@ -74,18 +78,37 @@ class Link:
                 record.pop(name, None)
             else:
                 record[name] = value
-        self.parent.set_configured(node, record)
-        self._soon()
+        self.write(node)
+
+    def write(self, node: str) -> None:
+        """Let the node's record travel, if it is ours to write."""
+        tenure = self.tenure(node)
+        if tenure is not None and node in self._records:
+            self.parent.set_configured(node, self._records[node], tenure)
+            self._soon()
+
+    def entry(self, node: str, name: str) -> bytes | None:
+        """An entry of the configured record of ``node``."""
+        return self._records.get(node, {}).get(name)
+
+    def know(self, node: str, epoch: Epoch, key: bytes) -> bool:
+        """A node has joined elsewhere in the tree: it may resume here. False: that is nothing new."""
+        known = self.keys.get(node)
+        if known is not None and known[0] >= epoch:
+            return False
+        self.parent.know(node, epoch, key)
+        self._keep_key(node, epoch, key)
+        return True
 
     def names(self, node: str) -> tuple[str, ...]:
         """The entries of the configured record of ``node``."""
         return tuple(self._records.get(node, ()))
 
-    def admit(self, permit: BootPermit) -> None:
+    def admit(self, permit: BootPermit, lasts_s: float = PERMIT_LASTS_S) -> None:
         """Let the node of a permit join, once."""
         now = self._clock.now()
         epoch = Epoch(permit.term, permit.counter)
-        self.parent.admit(permit.node, epoch, permit.token, now + PERMIT_LASTS_S)
+        self.parent.admit(permit.node, epoch, permit.token, now + lasts_s)
 
     def revoke(self, node: str) -> None:
         """The token of the node's permit is worth nothing from now on."""
@@ -94,6 +117,7 @@ class Link:
     def forget(self, node: str) -> None:
         """The site no longer knows the node: nor does the link."""
         self._records.pop(node, None)
+        self.keys.pop(node, None)
         self.parent.forget(node)
         self._writes.put(KIND, node, None)
 
@@ -114,16 +138,17 @@ class Link:
     def _tell(self) -> None:
         while (event := self.parent.next_event()) is not None:
             if isinstance(event, Joined):
-                self._keep_key(event)
-            self._told(event)
+                self._keep_key(event.node, event.epoch, event.node_key)
+            self.told(event)
 
-    def _keep_key(self, event: Joined) -> None:
+    def _keep_key(self, node: str, epoch: Epoch, key: bytes) -> None:
+        self.keys[node] = (epoch, key)
         record = {
-            "term": event.epoch.term,
-            "counter": event.epoch.counter,
-            "key": base64.b64encode(event.node_key).decode(),
+            "term": epoch.term,
+            "counter": epoch.counter,
+            "key": base64.b64encode(key).decode(),
         }
-        self._writes.put(KIND, event.node, record)
+        self._writes.put(KIND, node, record)
 
     def _set_timer(self) -> None:
         if self._timer is not None:

@@ -26,6 +26,7 @@ from kedge.master.nodes import NodeState
 from kedge.master.release_operations import ReleaseOperations
 from kedge.master.rollout_operations import RolloutOperations
 from kedge.master.supervisor import Supervisor
+from kedge.master.tree.port import TreeOperations
 from kedge.master.wording import goals_of, next_step, reason_of, rows, steps_of, written
 from kedge.site.model import Origin
 from kedge.stores.port import Store
@@ -39,6 +40,7 @@ class Operations:
     releases: ReleaseOperations
     looks: Looks
     rollouts: RolloutOperations
+    tree: TreeOperations
 
     def __init__(
         self,
@@ -63,14 +65,16 @@ class Operations:
 
     def about(self) -> Json:
         """The master itself: version, cluster, what of it is degraded."""
-        site = self._head.site
+        site, tree = self._head.site, self.tree.about()
         return {
             "version": __version__,
+            "role": tree["role"],
+            "name": tree["name"],
             "cluster": site.cluster.name if site else "",
             "revision": self._wishes.intent.revision,
             "nodes": len(self._head.nodes),
             "started": self._started,
-            "degraded": dict(self._supervisor.failing),
+            "degraded": {**self._supervisor.failing, **tree["degraded"]},
             "strangers": len(self._io.strangers),
         }
 
@@ -202,7 +206,7 @@ class Operations:
     def retry(self, nodes: str, by: str) -> Json:
         """Try quarantined nodes again."""
         names = self._chosen(nodes, at_least_one=True)
-        for name in names:
+        for name in self.tree.pass_on(names, "retry", by, {}):
             self._head.feed(Retried(name, by))
         return {"nodes": fold(names)}
 
@@ -215,8 +219,9 @@ class Operations:
         if action != "cycle":
             raise KedgeError("power.action", f"{action!r}: valid are on, off, cycle")
         request = f"cycle-{self._random_bytes(4).hex()}"
-        for name in names:
-            self._head.feed(Requested(name, {"power.state": "off"}, request, by))
+        first = {"power.state": "off"}
+        for name in self.tree.pass_on(names, "cycle", by, first):
+            self._head.feed(Requested(name, first, request, by))
         return {"nodes": fold(names), "action": action, "request": request}
 
     async def act(self, module: str, action: str, args: Mapping[str, Value], by: str) -> Value:
@@ -256,6 +261,9 @@ class Operations:
         return site.origins.get(name, {}) if site is not None else {}
 
     def _path(self, name: str, goals: Mapping[str, str]) -> Json:
+        told = self.tree.path(name) if not goals else None
+        if told is not None:
+            return told
         condition = self._head.engine.condition(name)
         if goals:
             wanted = {**condition.goals, **goals}
@@ -277,8 +285,10 @@ class Operations:
     def _row(self, node: NodeState) -> Json:
         condition: Condition = self._head.engine.condition(node.name)
         progress = node.facts.get("progress")
+        group = node.configuration.group
         return {
             "node": node.name,
+            "owner": self.tree.owner(group),
             "phase": condition.phase,
             "since": self._head.clock.wall(condition.since),
             "why": reason_of(condition, node, self._head.graph.telling),
@@ -292,4 +302,5 @@ class Operations:
             "progress": progress if isinstance(progress, dict) else None,
             "hold": node.configuration.hold,
             "failures": dict(condition.failures),
+            **self.tree.row(node.name),
         }

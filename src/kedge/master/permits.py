@@ -42,8 +42,9 @@ class Permits:
     def __init__(self, writes: LateWrites, term: int, random_bytes: Callable[[int], bytes]) -> None:
         self._writes = writes
         self._random_bytes = random_bytes
-        self._term = term
         self._counter = 0
+        self.tenure: Callable[[str], tuple[int, int]] = lambda _: (term, 0)
+        """The term of the node's owner, and where its counter begins."""
         self.open: dict[str, BootPermit] = {
             node: BootPermit(
                 node,
@@ -58,9 +59,9 @@ class Permits:
     def grant(self, node: str) -> BootPermit:
         """A new permit in the place of any earlier one."""
         self._counter += 1
-        return self._keep(
-            BootPermit(node, self._term, self._counter, self._random_bytes(TOKEN_BYTES))
-        )
+        term, begin = self.tenure(node)
+        token = self._random_bytes(TOKEN_BYTES)
+        return self._keep(BootPermit(node, term, begin + self._counter, token))
 
     def take(self, node: str) -> BootPermit | None:
         """The permit, if it was not given out yet; from now on it is."""

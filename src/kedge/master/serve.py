@@ -32,9 +32,9 @@ from kedge.master.releases import Releases
 from kedge.master.retention import keep_short
 from kedge.master.rollout_operations import RolloutOperations
 from kedge.master.rollouts import Rollouts
-from kedge.master.secrets import Secrets
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
+from kedge.master.tree.wiring import Grown, admit_again, grow, secrets_of
 from kedge.stores.port import Store
 
 ENTRY_POINTS = "kedge.modules"
@@ -114,7 +114,7 @@ async def running(
         permits = Permits(writes, term, host.random_bytes)
         neighbours = Neighbours(head, permits)
         link = Link(settings, writes, host, term, neighbours.told)
-        named = Secrets(settings.state_dir / "secrets.yaml", host.environment)
+        named = secrets_of(settings, host)
         io = MasterIo(settings, head, link, permits, named, lanes, supervisor)
         releases = Releases(store, graph, host.clock, journal)
         wishes = Wishes(store, graph, host.clock, journal, head, releases)
@@ -125,10 +125,16 @@ async def running(
         rollouts = Rollouts(store, wishes, head, io, journal)
         operations.rollouts = RolloutOperations(rollouts, releases, wishes, head)
         admit_again(permits, link)
+        place = Grown(
+            head, link, permits, neighbours, store, writes, host, supervisor, operations, io, wishes
+        )
+        tree = grow(settings, place, named, term)
         await link.open()
+        await tree.open()
         try:
             journal.write("", "master", "start", cause=f"term {term}")
             configure_again(wishes, head, supervisor)
+            tree.begin()
             supervisor.spawn("keep the engine's memory", memory.keep)
             supervisor.spawn("trim the log", partial(keep_short, store, host.clock, settings))
             supervisor.spawn("rollouts", rollouts.run)
@@ -139,6 +145,7 @@ async def running(
         finally:
             head.close()
             await io.carrier.close()
+            tree.close()
             await supervisor.close()
             link.close()
             journal.write("", "master", "stop")
@@ -148,15 +155,6 @@ async def running(
     finally:
         lanes.close()
         store.close()
-
-
-def admit_again(permits: Permits, link: Link) -> None:
-    """Let the nodes join whose boot was under way when the last process ended."""
-    for permit in list(permits.open.values()):
-        try:
-            link.admit(permit)
-        except KedgeError:  # it had joined; the process ended before it could say so
-            permits.end(permit.node)
 
 
 def configure_again(wishes: Wishes, head: Head, supervisor: Supervisor) -> None:

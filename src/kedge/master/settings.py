@@ -10,7 +10,18 @@ from typing import cast
 
 import yaml
 
-from kedge.core.kinds import Address, Anything, Boolean, Integer, Struct, Text, Value, ValueProblem
+from kedge.core.kinds import (
+    Address,
+    Anything,
+    Boolean,
+    Enum,
+    Integer,
+    ListOf,
+    Struct,
+    Text,
+    Value,
+    ValueProblem,
+)
 from kedge.lib.errors import KedgeError
 
 DEFAULT_PATH = Path("/etc/kedge/kedge.yaml")
@@ -31,8 +42,19 @@ EVENTS = Struct(
     {"keep_days": Integer(1, 36_500), "keep_mib": Integer(16, 1_000_000)},
     defaults={"keep_days": 400, "keep_mib": 2048},
 )
+TREE = Struct(
+    {
+        "name": Text(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "sm1"),
+        "join": Text(example="/etc/kedge/sm1.join"),
+        "masters": ListOf(Text(example="10.77.0.1:8471"), most=16),
+        "lease_s": Integer(10, 3600),
+    },
+    defaults={"lease_s": 60},
+)
 TOP = Struct(
     {
+        "role": Enum(("master", "sub-master")),
+        "tree": TREE,
         "state_dir": Text(example="/var/lib/kedge"),
         "api": API,
         "sync": SYNC,
@@ -44,6 +66,8 @@ TOP = Struct(
         "verbose": Boolean(),
     },
     defaults={
+        "role": "master",
+        "tree": TREE.check({}),
         "state_dir": "/var/lib/kedge",
         "api": {},
         "sync": SYNC.check({}),
@@ -72,6 +96,11 @@ class Settings:
     sections: Mapping[str, Mapping[str, Value]] = field(
         default_factory=dict[str, Mapping[str, Value]]
     )
+    role: str = "master"
+    name: str = ""
+    join: Path | None = None
+    masters: tuple[str, ...] = ()
+    lease_s: float = 60.0
 
 
 def read_settings(path: Path | None = None) -> Settings:
@@ -121,6 +150,7 @@ def parse_settings(written: object, where: str) -> Settings:
     api = cast("dict[str, Value]", top["api"])
     sync = cast("dict[str, Value]", top["sync"])
     events = cast("dict[str, Value]", top["events"])
+    tree = cast("dict[str, Value]", top["tree"])
     return Settings(
         state_dir=state_dir,
         api_socket=Path(str(api.get("socket") or state_dir / "api.sock")),
@@ -132,4 +162,9 @@ def parse_settings(written: object, where: str) -> Settings:
         events_keep_days=int(cast("int", events["keep_days"])),
         events_keep_mib=int(cast("int", events["keep_mib"])),
         sections=sections,
+        role=str(top["role"]),
+        name=str(tree.get("name") or ""),
+        join=Path(str(tree["join"])) if tree.get("join") else None,
+        masters=tuple(str(each) for each in cast("list[Value]", tree.get("masters") or [])),
+        lease_s=float(cast("int", tree["lease_s"])),
     )

@@ -25,6 +25,8 @@ class About(Struct):
     started: float
     degraded: dict[str, str]
     strangers: int
+    role: str = "master"
+    name: str = ""
 
 
 class NodeRow(Struct):
@@ -43,6 +45,7 @@ class NodeRow(Struct):
     step: str = ""
     progress: dict[str, Any] | None = None
     hold: str = ""
+    owner: str = ""
     failures: dict[str, str] = field(default_factory=dict[str, str])
 
 

@@ -73,7 +73,7 @@ def check_present(draft: Draft, resolved: Resolved, problems: Problems) -> None:
         if name not in nodes:
             _known([name], next(iter(ports.values()))[1], nodes, problems)
     for group in draft.groups.values():
-        _check_parents(group, nodes, problems)
+        _check_parents(group, problems)
     if not nodes:
         return
     if PROVISION in draft.networks:
@@ -95,7 +95,8 @@ def check_present(draft: Draft, resolved: Resolved, problems: Problems) -> None:
         )
 
 
-def _check_parents(group: GroupDraft, nodes: Nodes, problems: Problems) -> None:
+def _check_parents(group: GroupDraft, problems: Problems) -> None:
+    """Parents are sub-masters; which of them there are, the master knows and this floor does not."""
     members = set(group.nodes)
     for parent, place in group.parents:
         if parent in members:
@@ -103,10 +104,8 @@ def _check_parents(group: GroupDraft, nodes: Nodes, problems: Problems) -> None:
                 "own_parent",
                 place,
                 f"{parent} is in group {group.name} and cannot be its parent",
-                next_step="Name a node of another group",
+                next_step="Name a sub-master: kedge submaster list",
             )
-        elif parent not in nodes:
-            problems.unknown("unknown_parent", place, "parent", parent, nodes)
 
 
 def _known(names: Iterable[str], place: Place, nodes: Nodes, problems: Problems) -> None:

@@ -18,7 +18,7 @@ from kedge.cli.values import parse_secret_lines, parse_value
 from kedge.lib.errors import KedgeError
 from kedge.master.secrets import Secrets
 from kedge.master.serve import installed_modules
-from kedge.master.settings import API, EVENTS, SYNC, TOP, parse_settings, read_settings
+from kedge.master.settings import API, EVENTS, SYNC, TOP, TREE, parse_settings, read_settings
 from kedge.modules.boot.place import BootSettings
 from kedge.site.loading import load
 
@@ -81,7 +81,7 @@ def test_options_reach_the_configuration(tmp_path: Path) -> None:
 
 
 def test_the_template_explains_every_key() -> None:
-    keys = {*TOP.fields, *API.fields, *SYNC.fields, *EVENTS.fields}
+    keys = {*TOP.fields, *API.fields, *SYNC.fields, *EVENTS.fields, *TREE.fields}
     keys = (keys | {*BootSettings.__struct_fields__}) - {"verbose"}
     keys |= {"registries", "credentials", "ca", "insecure"}
     text = " " + configuration(Path("/x"))

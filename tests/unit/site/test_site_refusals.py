@@ -85,9 +85,6 @@ CASES = {
         GROUP + NODES.replace("} }\n", "}, n01: {} }\n"),
         "unknown_node", 4, "n01 belongs to no group", "Did you mean n1?",
     ),
-    "an unknown parent": (
-        GROUP.replace("' }", "', parents: [sm1] }") + NODES, "unknown_parent", 3, "'sm1'", "",
-    ),
     "a parent of its own group": (
         GROUP.replace("' }", "', parents: [n1] }") + NODES, "own_parent", 3, "n1 is in group g", "",
     ),

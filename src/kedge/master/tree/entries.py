@@ -1,0 +1,72 @@
+"""The entries of the two records between a master and a sub-master, and how they are packed.
+
+Down, in the configured record:
+
+    common              cluster, networks, budgets, settings, groups, sub-masters' addresses, terms of leases
+    node/NAME           a node's configuration, and the digests of its host files' templates
+    file/DIGEST         a template, shared by all nodes that have it
+    lease               the newest renewal that was seen, and the groups it is good for, with terms
+    key/NAME            a node's boot epoch and node key: it may come here without a new boot
+    seen/NAME           what a node's agent reported to another parent, while the owner does not hear it
+    ask/ID              what a person asked for once (retry, cycle)
+    secret/NAME         a named secret that the nodes' configuration names
+    image/REF ARCH      the record of an image that was asked for
+    layer0/ARCH         the record of a boot environment
+
+Up, in the discovered record:
+
+    health              version, addresses, what is degraded
+    lease               the counter of the newest renewal
+    agent/NAME          what a node's agent reported here: epoch, version, entries, whether it is attached
+    view/NAME           a node as its owner sees it
+    key/NAME            epoch and key of a node that joined here
+    asked/ID            that was done
+    wish/REF ARCH       an image that is needed here
+    log/SLOT            the newest entries of the log, in a ring
+
+Values are msgpack. Names of the sync that begin with ``@`` are those of sub-masters; no node has such a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+COMMON, LEASE, HEALTH = "common", "lease", "health"
+NODE, FILE, KEY, SEEN, ASK, SECRET = "node/", "file/", "key/", "seen/", "ask/", "secret/"
+AGENT, VIEW, ASKED, WISH, LOG = "agent/", "view/", "asked/", "wish/", "log/"
+IMAGE, LAYER0 = "image/", "layer0/"
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+
+
+def peer_of(name: str) -> str:
+    """The sync's name of a sub-master."""
+    return f"@{name}"
+
+
+def is_peer(name: str) -> bool:
+    """Whether the sync's name is a sub-master's."""
+    return name.startswith("@")
+
+
+def pack(value: object) -> bytes:
+    """A value as it travels: equal values are equal bytes."""
+    return _encoder.encode(value)
+
+
+def unpack(raw: bytes | None) -> Any:
+    """The value, or None for nothing and for what cannot be read."""
+    if raw is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def of_kind(entries: Mapping[str, bytes], kind: str) -> dict[str, bytes]:
+    """The entries of a kind, without it in their names."""
+    return {name[len(kind) :]: raw for name, raw in entries.items() if name.startswith(kind)}

@@ -1,0 +1,100 @@
+"""What agents report to another parent than the owner of their node, and how the owner takes it in.
+
+Reports are ordered by (boot epoch, version), which count for the whole boot, so the greater one wins
+whoever relays it. A node whose agent is attached to another parent is not silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from kedge.master.head import Head
+from kedge.master.link import Link
+from kedge.master.reports import BY, take_in
+from kedge.sync.wire import Epoch
+
+
+class Report(NamedTuple):
+    """All that an agent reported, with its place in the order of reports."""
+
+    epoch: Epoch
+    version: int
+    attached: bool
+    entries: Mapping[str, bytes | None]
+
+    @property
+    def stamp(self) -> tuple[Epoch, int]:
+        """Greater than that of every earlier report."""
+        return self.epoch, self.version
+
+    def as_entry(self) -> dict[str, object]:
+        """As it travels."""
+        return {
+            "epoch": list(self.epoch),
+            "version": self.version,
+            "attached": self.attached,
+            "entries": dict(self.entries),
+        }
+
+
+class _Told(msgspec.Struct, frozen=True):
+    epoch: tuple[int, int]
+    version: int
+    attached: bool
+    entries: dict[str, bytes | None]
+
+
+def report_of(told: object) -> Report | None:
+    """What travelled, or None for what is none."""
+    try:
+        read = msgspec.convert(told, _Told)
+    except msgspec.ValidationError:
+        return None
+    return Report(Epoch(*read.epoch), read.version, read.attached, read.entries)
+
+
+def report_here(link: Link, node: str) -> Report | None:
+    """What the node's agent reported here; None when it did not in this process."""
+    stamp, entries = link.parent.held(node)
+    attached = link.parent.is_attached(node)
+    if not stamp.version and not attached:
+        return None
+    epoch = stamp.epoch if stamp.version else link.parent.epoch(node) or stamp.epoch
+    return Report(epoch, stamp.version, attached, {n: e.value for n, e in entries.items()})
+
+
+class Heard:
+    """Reports that came round by other parents, taken in as if the agent were attached here."""
+
+    def __init__(self, head: Head, link: Link) -> None:
+        self._head, self._link = head, link
+        self._reports: dict[str, Report] = {}
+
+    def take(self, node: str, told: object) -> None:
+        """A report came, or (None) there is none that is newer than what is heard here."""
+        report = report_of(told)
+        before = self._reports.pop(node, None)
+        if report is None:
+            return
+        here = report_here(self._link, node)
+        if here is not None and (here.attached or here.stamp > report.stamp):
+            return
+        if not report.attached:
+            self._head.forget_reports(node, BY, what="silent", why="no parent hears its agent")
+            return
+        self._reports[node] = report
+        if before is None or report.epoch != before.epoch:
+            why = "its agent reports to another parent"
+            self._head.forget_reports(node, BY, what="relayed", why=why)
+            before = None
+        gone = before.entries.keys() - report.entries.keys() if before is not None else ()
+        take_in(self._head, node, {**dict.fromkeys(gone), **report.entries})
+
+    def again(self, node: str) -> None:
+        """Nothing is heard of the agent here any more: what another parent relays counts again."""
+        report = self._reports.get(node)
+        if report is not None:
+            take_in(self._head, node, report.entries)

@@ -1,0 +1,152 @@
+"""What people may ask of the tree: at the master, and at a sub-master."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kedge.core.lease import MASTER
+from kedge.lib.errors import KedgeError
+from kedge.lib.nodeset import fold
+from kedge.master.tree.branch import Branch
+from kedge.master.tree.delegation import Delegation
+from kedge.master.tree.uplink import Uplink
+
+Json = dict[str, Any]
+
+
+class AtMaster:
+    """The tree as the master sees it."""
+
+    def __init__(self, delegation: Delegation, address: Callable[[], str]) -> None:
+        """``address`` says where sub-masters find this master; it may raise `KedgeError`."""
+        self._tree, self._address = delegation, address
+
+    def about(self) -> Json:
+        """Which sub-masters are silent, and which groups nobody acts on."""
+        tree = self._tree
+        degraded: dict[str, str] = {}
+        for name, known in tree.submasters.items():
+            if not known.attached:
+                degraded[f"sub-master {name}"] = tree.silence(name)
+            for what, why in known.health.get("degraded", {}).items():
+                degraded[f"sub-master {name}: {what}"] = why
+        for group, why in tree.without_owner().items():
+            degraded[f"group {group}"] = why
+        return {"role": "master", "name": MASTER, "degraded": degraded}
+
+    def owner(self, group: str) -> str:
+        """The owner, or who will be it."""
+        return self._tree.elsewhere_of(group)
+
+    def row(self, node: str) -> Json:
+        """What its owner told last; where that one is silent, the reason says so."""
+        group = self._tree.group_of(node)
+        owner = self._tree.elsewhere_of(group)
+        view = self._tree.relayed.views.get(node)
+        if not owner:
+            return {}
+        if view is None:
+            return {"why": f"for {owner}, which acts on the node and has not spoken of it"}
+        row: Json = {**view.row, "owner": owner}
+        known = self._tree.submasters.get(owner)
+        if known is not None and not known.attached:
+            row["why"] = f"{self._tree.silence(owner)}; told before: {row['why']}"
+            row["next"] = "kedge submaster list"
+        return row
+
+    def path(self, node: str) -> Json | None:
+        """The path that the owner told."""
+        if not self._tree.elsewhere_of(self._tree.group_of(node)):
+            return None
+        view = self._tree.relayed.views.get(node)
+        return view.path if view is not None else None
+
+    def pass_on(self, names: list[str], what: str, by: str, goals: Mapping[str, str]) -> list[str]:
+        """To sub-masters, as entries that outlive loss and restarts."""
+        return self._tree.ask(names, what, by, goals)
+
+    def list(self) -> list[Json]:
+        """One row a sub-master."""
+        return self._tree.rows()
+
+    def add(self, name: str) -> Json:
+        """The contents of the join file."""
+        told = self._tree.add(name)
+        token = base64.b64encode(told["token"]).decode()
+        return {**told, "token": token, "masters": self._masters()}
+
+    def remove(self, name: str) -> Json:
+        """Forget one."""
+        self._tree.remove(name)
+        return {"name": name}
+
+    def _masters(self) -> list[str]:
+        try:
+            return [self._address()]
+        except KedgeError:
+            return []  # there is no site yet; the sub-master's configuration must say it
+
+
+class AtSubMaster:
+    """The tree as a sub-master sees it."""
+
+    def __init__(self, branch: Branch, uplink: Uplink) -> None:
+        self._branch, self._uplink = branch, uplink
+
+    def about(self) -> Json:
+        """Whether a master is to be had, and what is held without one."""
+        degraded: dict[str, str] = {}
+        if not self._uplink.parent:
+            refused = f" (refused: {self._uplink.refused})" if self._uplink.refused else ""
+            degraded["master"] = (
+                f"no master answers{refused}; this sub-master goes on with what it has"
+            )
+        if self._branch.unleased:
+            groups = ", ".join(self._branch.unleased)
+            degraded["lease"] = f"destructive steps are held for group {groups}"
+        return {"role": "sub-master", "name": self._branch.name, "degraded": degraded}
+
+    def owner(self, group: str) -> str:
+        """Empty for groups that are this sub-master's own."""
+        return "" if group in self._branch.tenure.owned else "another parent"
+
+    def row(self, node: str) -> Json:
+        """Nobody tells a sub-master of nodes that are not its own."""
+        return {}
+
+    def path(self, node: str) -> Json | None:
+        """As for `row`."""
+        return None
+
+    def pass_on(self, names: list[str], what: str, by: str, goals: Mapping[str, str]) -> list[str]:
+        """Only for nodes that are this sub-master's own."""
+        branch = self._branch
+        foreign = [name for name in names if branch.foreign(name)]
+        if foreign:
+            raise KedgeError(
+                "submaster.not_owner", f"{branch.name} does not act on {fold(foreign)} now",
+                next_step="Type it at the master",
+            )  # fmt: skip
+        return names
+
+    def list(self) -> list[Json]:
+        """Sub-masters are the master's to know."""
+        raise at_master()
+
+    def add(self, name: str) -> Json:
+        """Only at the master."""
+        raise at_master()
+
+    def remove(self, name: str) -> Json:
+        """Only at the master."""
+        raise at_master()
+
+
+def at_master() -> KedgeError:
+    """What is refused at a sub-master."""
+    return KedgeError(
+        "submaster.at_master", "this is a sub-master; what should be is decided at the master",
+        next_step="Type it there",
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""What sub-masters told the master of nodes: their owners' views, and agents' reports from any parent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from kedge.core.lease import MASTER
+from kedge.core.node import Observation
+from kedge.lib.errors import KedgeError
+from kedge.master.head import Head
+from kedge.master.link import Link
+from kedge.master.tree.heard import Report, report_here, report_of
+
+Json = dict[str, Any]
+
+
+class View(msgspec.Struct, frozen=True):
+    """A node as its owner sees it: its row and its path, and the values behind them (with when and by
+    whom they were seen)."""
+
+    row: Json
+    path: Json | None
+    seen: dict[str, tuple[Any, float, str]]
+    refined: dict[str, Any]
+    facts: dict[str, Any]
+
+
+class Relayed:
+    """Everything that was relayed, by node."""
+
+    def __init__(self, head: Head, link: Link) -> None:
+        self._head, self._link = head, link
+        self.views: dict[str, View] = {}
+        self._reports: dict[str, dict[str, Report]] = {}
+
+    def view(self, node: str, written: object) -> None:
+        """The owner's view of a node: shown as it is, and what was seen is seen here too."""
+        known = self._head.nodes.get(node)
+        try:
+            told = msgspec.convert(written, View)
+        except msgspec.ValidationError:
+            return
+        if known is None:
+            return
+        self.views[node] = told
+        for variable, value in told.refined.items():
+            if variable in self._head.graph.variables:
+                self._head.refine(node, variable, value)
+        by_whom: dict[str, Json] = {}
+        for variable in known.discovered.keys() - told.seen.keys():
+            by_whom.setdefault(known.discovered[variable].by, {})[variable] = None
+        for variable, (value, _, by) in told.seen.items():
+            if variable in self._head.graph.variables:
+                by_whom.setdefault(by, {})[variable] = value
+        for by, values in by_whom.items():
+            try:
+                self._head.observe(node, values, by)
+            except KedgeError as error:  # of another release's module
+                self._head.journal.write(node, "refused", error.code, cause=str(error))
+        for variable, (value, at, by) in told.seen.items():
+            if variable in known.discovered:
+                known.discovered[variable] = Observation(value, at, by)
+        known.facts = told.facts
+
+    def report(self, node: str, by: str, told: object) -> None:
+        """What the node's agent reported to a parent (None: that parent knows nothing any more)."""
+        report = report_of(told)
+        reports = self._reports.setdefault(node, {})
+        reports.pop(by, None)
+        if report is not None:
+            reports[by] = report
+
+    def best(self, node: str, there: Callable[[str], bool]) -> tuple[str, Report] | None:
+        """The newest report and who relays it: one of an attached agent before all others, and of a
+        parent that is ``there`` where two are equal."""
+        reports = dict(self._reports.get(node, {}))
+        own = report_here(self._link, node)
+        if own is not None:
+            reports[MASTER] = own
+        if not reports:
+            return None
+        by = max(
+            reports, key=lambda name: (reports[name].attached, reports[name].stamp, there(name))
+        )
+        return by, reports[by]
+
+    def forget(self, nodes: Mapping[str, object]) -> None:
+        """Drop what is known of nodes that are in no site any more."""
+        self.views = {name: view for name, view in self.views.items() if name in nodes}
+        self._reports = {name: reports for name, reports in self._reports.items() if name in nodes}

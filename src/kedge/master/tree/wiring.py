@@ -1,0 +1,159 @@
+"""Putting a master's or a sub-master's part of the tree together, opening and closing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from kedge.core.lease import LeaseTerms
+from kedge.lib.errors import KedgeError
+from kedge.master.head import Head
+from kedge.master.host import Host
+from kedge.master.intent import Wishes
+from kedge.master.io import MasterIo
+from kedge.master.late_writes import LateWrites
+from kedge.master.link import PERMIT_LASTS_S, Link
+from kedge.master.neighbours import Neighbours
+from kedge.master.operations import Operations
+from kedge.master.permits import Permits
+from kedge.master.secrets import Secrets
+from kedge.master.settings import Settings
+from kedge.master.supervisor import Supervisor
+from kedge.master.tree.branch import Branch, SecretsFromAbove
+from kedge.master.tree.delegation import JOIN_LASTS_S, Delegation
+from kedge.master.tree.entries import is_peer
+from kedge.master.tree.operations import AtMaster, AtSubMaster, at_master
+from kedge.master.tree.reporting import Reporter
+from kedge.master.tree.uplink import Uplink
+from kedge.modules.boot.place import boot_settings, find_place
+from kedge.site.model import Site
+from kedge.stores.port import Store
+from kedge.sync.events import ParentEvent
+
+SUB_MASTER = "sub-master"
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """The parts of a process that the tree needs."""
+
+    head: Head
+    link: Link
+    permits: Permits
+    neighbours: Neighbours
+    store: Store
+    writes: LateWrites
+    host: Host
+    supervisor: Supervisor
+    operations: Operations
+    io: MasterIo
+    wishes: Wishes
+
+
+class Tree(Protocol):
+    """This process's part of the tree."""
+
+    async def open(self) -> None: ...
+    def begin(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def secrets_of(settings: Settings, host: Host) -> Secrets:
+    """Where named secrets come from."""
+    kind = SecretsFromAbove if settings.role == SUB_MASTER else Secrets
+    return kind(settings.state_dir / "secrets.yaml", host.environment)
+
+
+def grow(settings: Settings, parts: Grown, secrets: Secrets, term: int) -> Tree:
+    """The part of the tree that the configuration asks for."""
+    if isinstance(secrets, SecretsFromAbove):
+        return _Branch(settings, parts, secrets, term)
+    return _Root(settings, parts, secrets, term)
+
+
+class _Root:
+    def __init__(self, settings: Settings, parts: Grown, secrets: Secrets, term: int) -> None:
+        terms = LeaseTerms(
+            settings.lease_s, min(20.0, settings.lease_s / 3), settled_s=settings.lease_s
+        )
+        delegation = Delegation(
+            parts.head,
+            parts.link,
+            parts.permits,
+            secrets,
+            parts.store,
+            parts.host.clock,
+            terms,
+            term,
+        )
+        self._delegation, self._supervisor = delegation, parts.supervisor
+        told = parts.neighbours.told
+
+        def hear(event: ParentEvent) -> None:
+            if not delegation.told(event):
+                told(event)
+
+        parts.link.told = hear
+        parts.operations.tree = AtMaster(delegation, partial(_address, settings, parts.io))
+        parts.wishes.check = delegation.check
+
+    async def open(self) -> None:
+        """There is nothing above."""
+
+    def begin(self) -> None:
+        self._delegation.begin()
+        self._supervisor.spawn("keep the tree", self._delegation.keep)
+
+    def close(self) -> None:
+        """The link says good-bye."""
+
+
+class _Branch:
+    def __init__(
+        self, settings: Settings, parts: Grown, secrets: SecretsFromAbove, start: int
+    ) -> None:
+        head, link, writes = parts.head, parts.link, parts.writes
+        uplink = secrets.uplink = Uplink(settings, writes, parts.host)
+        name = settings.name or uplink.child.node[1:]
+        clock = parts.host.clock
+        self._branch = Branch(name, head, link, parts.permits, uplink, writes, clock, start)
+        advertised = partial(_address, settings, parts.io)
+        self._reporter = Reporter(head, link, self._branch, uplink, parts.supervisor, advertised)
+        self._reporter.operations = parts.operations
+        self._uplink, self._supervisor = uplink, parts.supervisor
+        link.told = self._reporter.hears(parts.neighbours)
+        parts.operations.tree = AtSubMaster(self._branch, uplink)
+        parts.wishes.check = refuse
+
+    async def open(self) -> None:
+        await self._uplink.open()
+
+    def begin(self) -> None:
+        self._branch.begin()
+        self._supervisor.spawn("renew the lease", self._branch.renew)
+        self._supervisor.spawn("report upwards", self._reporter.report)
+
+    def close(self) -> None:
+        self._uplink.close()
+
+
+def refuse(_: Site) -> None:
+    """A sub-master commits no site."""
+    raise at_master()
+
+
+def _address(settings: Settings, io: MasterIo) -> str:
+    """Where agents find this process."""
+    if settings.sync_advertise:
+        return f"{settings.sync_advertise}:{settings.sync_port}"
+    return find_place(io.site, boot_settings(io)).parent
+
+
+def admit_again(permits: Permits, link: Link) -> None:
+    """Let those join whose boot (a sub-master: whose adding) was under way when the last process ended."""
+    for permit in list(permits.open.values()):
+        try:
+            link.admit(permit, JOIN_LASTS_S if is_peer(permit.node) else PERMIT_LASTS_S)
+        except KedgeError:  # it had joined; the process ended before it could say so
+            permits.end(permit.node)
