@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kedge.cli.rolling import rollout
 from kedge.cli.serve import run_master
 from kedge.cli.simulate import run_once, soak
 
@@ -39,3 +40,4 @@ def serve(pace: float, seed: int, verbose: bool) -> None:
 
 sim.add_command(run_once)
 sim.add_command(soak)
+sim.add_command(rollout)

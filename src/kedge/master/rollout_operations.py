@@ -228,7 +228,7 @@ def _stage(rollout: Rollout, progress: Progress, survey: Survey, number: int) ->
         "state": state,
         "nodes": fold(stage.nodes),
         "goal": stage.goal,
-        "on_release": sum(map(survey.on_release, stage.nodes)),
+        "on_release": survey.count_on(stage.nodes),
         "done": sum(1 for node in stage.nodes if node in survey.done),
         "approval": stage.approval,
         "gates": gates,

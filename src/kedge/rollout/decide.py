@@ -74,7 +74,7 @@ def _forward(rollout: Rollout, progress: Progress, survey: Survey, now: float) -
         if decision is not None:
             return decision
         if progress.stage + 1 == len(rollout.stages):
-            left = [node for node in rollout.was if not survey.on_release(node)]
+            left = [node for node in rollout.was if node not in survey.on_release]
             why = f"all stages are done{f'; left as they were: {some(left)}' if left else ''}"
             return Decision(replace(progress, state="done", why=why, since=now))
         progress = replace(progress, stage=progress.stage + 1, stage_since=now, late=False)
@@ -96,16 +96,16 @@ def _next_nodes(rollout: Rollout, progress: Progress, survey: Survey) -> list[st
     room = Room(rollout, survey)
     chosen: list[str] = []
     for stage in rollout.stages[: progress.stage + 1]:
-        need = stage.goal - sum(map(survey.on_release, stage.nodes)) - _in(stage, chosen)
+        need = stage.goal - survey.count_on(stage.nodes) - _in(stage, chosen)
         if need <= 0:
             continue
         taken = set(chosen)
         free = [n for n in stage.nodes if n in survey.free and n not in taken][:need]
         chosen += free
         if need > len(free) and room.left > 0:
-            ready = {
-                n: survey.ready[n] for n in stage.nodes if n in survey.ready and n not in taken
-            }
+            ready = {n: survey.ready[n] for n in stage.nodes if n in survey.ready}
+            for node in taken:
+                ready.pop(node, None)
             chosen += choose(rollout, room, ready, need - len(free))
     return chosen
 
@@ -119,7 +119,7 @@ def _waits_for_nodes(rollout: Rollout, progress: Progress, survey: Survey, now: 
     stage = rollout.stages[progress.stage]
     flying = {n: survey.flying[n] for n in stage.nodes if n in survey.flying}
     done = sum(1 for n in stage.nodes if n in survey.done)
-    need = stage.goal - sum(map(survey.on_release, stage.nodes))
+    need = stage.goal - survey.count_on(stage.nodes)
     waits: list[str] = []
     if flying:
         waits.append(_flying(flying, now))

@@ -32,9 +32,16 @@ class Survey:
     out: int = 0
     out_of: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
-    def on_release(self, node: str) -> bool:
-        """Whether the node is configured with the new release."""
-        return node in self.done or node in self.flying or node in self.failed or node in self.lost
+    on_release: set[str] = field(default_factory=set[str])
+    """The nodes that are configured with the new release."""
+    _counts: dict[int, int] = field(default_factory=dict[int, int])
+
+    def count_on(self, nodes: tuple[str, ...]) -> int:
+        """How many of these are configured with the new release; stages often have the same nodes."""
+        found = self._counts.get(id(nodes))
+        if found is None:
+            found = self._counts[id(nodes)] = len(self.on_release.intersection(nodes))
+        return found
 
 
 def nodes_of(rollout: Rollout) -> list[str]:
@@ -49,8 +56,9 @@ def look(rollout: Rollout, progress: Progress, views: Mapping[str, View]) -> Sur
         view = views.get(node)
         if view is None:
             continue
-        out = not view.serving or not (view.settled or view.aside)
+        out = not (view.serving and (view.settled or view.aside))
         if view.release == rollout.release:
+            found.on_release.add(node)
             out = _on_release(found, node, view, node in progress.accepted) or out
         elif view.release != rollout.was[node]:
             found.aside[node] = f"somebody gave it release {view.release or 'none'}"
