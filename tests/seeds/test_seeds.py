@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
-from kedge.sim.drawing import draw_scenario
+from kedge.sim.drawing import draw_gentle, draw_scenario
 from kedge.sim.run import run
+from kedge.sim.scenario import Scenario
 from kedge.sim.shrink import shrink
 
 SEEDS = int(os.environ.get("KEDGE_SEEDS", "200"))
 IN_ONE_TEST = 10
-FOUND = ()
+GENTLE = SEEDS // 10
+FOUND = (
+    44,  # a full disk ended the timers of the log and of sessions
+    1123,  # a head that stood still forgot what agents had reported, and switched them off
+    1171,  # a permit outlived the head that gave it: a held node got its boot script
+)
 """Seeds that once found a bug, and are run for ever."""
 
 
-def check(seed: int) -> None:
-    scenario = draw_scenario(seed)
+def check(seed: int, draw: Callable[[int], Scenario] = draw_scenario) -> None:
+    scenario = draw(seed)
     result = run(scenario)
     if result.violations:
         small = shrink(scenario, lambda smaller: run(smaller).rule == result.rule, most_runs=40)
@@ -25,7 +32,8 @@ def check(seed: int) -> None:
         happened = "\n  ".join(map(str, (*small.faults, *small.commands)))
         pytest.fail(
             f"seed {seed}: {result.violations[0]}\nWhat matters:\n  {happened}\n"
-            f"Again: kedge sim run --drawn --seed {seed} --only {only or 0}"
+            f"Again: kedge sim run --{'drawn' if draw is draw_scenario else 'gentle'} --seed {seed} "
+            f"--only {only or 0}"
         )
 
 
@@ -33,6 +41,12 @@ def check(seed: int) -> None:
 def test_seeds(first: int) -> None:
     for seed in range(first, min(SEEDS, first + IN_ONE_TEST)):
         check(seed)
+
+
+@pytest.mark.parametrize("first", range(0, GENTLE, IN_ONE_TEST))
+def test_short_faults_cost_no_boot(first: int) -> None:
+    for seed in range(first, min(GENTLE, first + IN_ONE_TEST)):
+        check(seed, draw_gentle)
 
 
 @pytest.mark.parametrize("seed", FOUND)

@@ -53,6 +53,7 @@ TOLD_EVERY_S = 0.5
     help="A site's folder, in the place of a made-up one.",
 )
 @click.option("--drawn", is_flag=True, help="Draw cluster, faults and commands all from the seed.")
+@click.option("--gentle", is_flag=True, help="The same, with short faults that may cost no boot.")
 @click.option("--only", metavar="NUMBERS", default="", help="Of all that happens, only 3,17.")
 @click.option(
     "--shrink/--no-shrink",
@@ -69,7 +70,7 @@ TOLD_EVERY_S = 0.5
 @output_option
 def run_once(
     nodes: int | None, racks: int | None, seed: int | None, hours: float | None,
-    faults: int | None, scenario: Path | None, site: Path | None, drawn: bool, only: str,
+    faults: int | None, scenario: Path | None, site: Path | None, drawn: bool, gentle: bool, only: str,
     shrink: bool, save: Path | None, output: str,
 ) -> None:  # fmt: skip
     """Run a cluster in virtual time against faults: to try a site, a change or a failure beforehand.
@@ -87,7 +88,7 @@ def run_once(
     from kedge.sim.choosing import Choice
 
     choice = Choice(
-        seed=seed, nodes=nodes, racks=racks, hours=hours, faults=faults, drawn=drawn,
+        seed=seed, nodes=nodes, racks=racks, hours=hours, faults=faults, drawn=drawn, gentle=gentle,
         only=_numbers(only),
         scenario=str(scenario or ""), text=scenario.read_text() if scenario else "",
         site=str(site or ""), files=read_folder(site) if site else {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 
 from kedge.master.head import Head
 from kedge.master.permits import Permits
@@ -23,7 +24,9 @@ FAREWELL_LASTS_S = 180.0
 
 
 class Neighbours:
-    """Hears the link's events, in order."""
+    """Hears the link's events, in order. ``reported`` is what the link holds of a node's reports."""
+
+    reported: Callable[[str], Mapping[str, bytes]]
 
     def __init__(self, head: Head, permits: Permits) -> None:
         self._head = head
@@ -40,6 +43,8 @@ class Neighbours:
                 self._attached(event.node, True)
             case Resumed():
                 self._attached(event.node, True)
+                # It reports only what is new to the link; what was forgotten while it was silent is not.
+                take_in(head, event.node, self.reported(event.node))
             case Discovered():
                 take_in(head, event.node, event.changes)
             case Lost():

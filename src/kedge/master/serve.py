@@ -114,6 +114,7 @@ async def running(
         permits = Permits(writes, term, host.random_bytes)
         neighbours = Neighbours(head, permits)
         link = Link(settings, writes, host, term, neighbours.told)
+        neighbours.reported = link.parent.discovered
         named = secrets_of(settings, host)
         io = MasterIo(settings, head, link, permits, named, lanes, supervisor)
         releases = Releases(store, graph, host.clock, journal)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from kedge.core.graph import Graph
 from kedge.core.module import Module
-from kedge.sim.drawing import draw_faults, draw_scenario, places_of
+from kedge.sim.drawing import draw_faults, draw_gentle, draw_scenario, places_of
 from kedge.sim.scenario import Scenario, read_scenario
 from kedge.sim.shape import Shape
 from kedge.sim.streams import Streams
@@ -29,6 +29,7 @@ class Choice:
     hours: float | None = None
     faults: int | None = None
     drawn: bool = False
+    gentle: bool = False
     only: tuple[int, ...] = ()
     scenario: str = ""
     text: str = ""
@@ -43,6 +44,7 @@ class Choice:
             if value is not None:
                 words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
         words += ["--drawn"] if self.drawn else []
+        words += ["--gentle"] if self.gentle else []
         for name in ("scenario", "site"):
             if getattr(self, name):
                 words += [f"--{name}", getattr(self, name)]
@@ -53,8 +55,9 @@ class Choice:
 
 def choose(choice: Choice, modules: Sequence[Module]) -> Scenario:
     """The scenario of a choice; raises `KedgeError`."""
-    if choice.drawn:
-        scenario = draw_scenario(choice.seed if choice.seed is not None else 1)
+    if choice.drawn or choice.gentle:
+        draw = draw_gentle if choice.gentle else draw_scenario
+        scenario = draw(choice.seed if choice.seed is not None else 1)
     else:
         scenario = _with_faults(_asked_for(choice), choice, modules)
     return scenario.only(frozenset(choice.only)) if choice.only else scenario

@@ -154,7 +154,7 @@ class Cluster:
     def condition(self, node: str) -> Condition | None:
         """A node as its owner shows it; None where nobody serves it now."""
         master = self.head.master
-        if master is None or node not in master.head.nodes:
+        if master is None or self.head.loop.is_stopped or node not in master.head.nodes:
             return None
         return master.head.engine.condition(node)
 

@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from kedge.core.kinds import Value
+from kedge.sim.expected import Expected
 from kedge.sim.faults import FAULTS, Kind
 from kedge.sim.happening import Happening
 from kedge.sim.scenario import Scenario
@@ -106,6 +107,42 @@ def draw_commands(
     return tuple(
         Happening(c.at_s, c.kind, c.target, 0.0, c.args, number)
         for number, c in enumerate(drawn, first)
+    )
+
+
+GENTLE = (
+    "cut", "loss", "twice", "late", "delay", "agent_dies", "freezes", "clock_rate", "clock_step",
+    "bmc_hangs", "bmc_busy", "bmc_slow", "bmc_password", "head_dies", "head_stops", "head_pauses",
+    "disk_full", "disk_slow", "head_dies_writing", "boot_refused", "registry_down",
+)  # fmt: skip
+"""Faults that must not cost a node that runs anything, when they are short."""
+GENTLE_S, APART_S, UP_S = 45.0, 300.0, 900.0
+
+
+def draw_gentle(seed: int) -> Scenario:
+    """A small cluster that is up, and short faults one after the other: no machine is started again."""
+    streams = Streams(seed)
+    shape = draw_shape(streams)
+    nodes = [f"n{number}" for number in range(1, shape.nodes + 1)]
+    chance = streams("gentle faults")
+    places = places_of(nodes, [f"rack{n}" for n in range(1, shape.racks + 1)], ["head"])
+    faults: list[Happening] = []
+    for number in range(1, 6):
+        kind = FAULTS[chance.choice(GENTLE)]
+        drawn = _draw(chance, kind, APART_S / 10, places)
+        args = dict(drawn.args)
+        if kind.name == "head_pauses":
+            args["by"] = f"{chance.randint(1, int(GENTLE_S))}s"
+        for_s = min(drawn.for_s, GENTLE_S)
+        at_s = UP_S + APART_S * number + drawn.at_s
+        faults.append(Happening(at_s, kind.name, drawn.target, for_s, args, number))
+    return Scenario(
+        about=f"gently drawn from seed {seed}",
+        seed=seed,
+        shape=shape,
+        lasts_s=UP_S + APART_S * 7,
+        faults=tuple(faults),
+        expected=(Expected(starts=1),),
     )
 
 

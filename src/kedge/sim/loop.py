@@ -202,6 +202,11 @@ class Loop(asyncio.AbstractEventLoop):
             self._stopped_until = when
             self.world.at(when, self._go_on)
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it stands still now, or has not caught up yet."""
+        return bool(self._held_up) or self._stopped_until > self.world.now
+
     def hold_up(self, seconds: float) -> None:
         """The handle that runs now takes this long: its own clock sees it, and all others wait."""
         self._late_s += seconds

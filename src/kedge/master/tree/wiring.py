@@ -151,8 +151,12 @@ def _address(settings: Settings, io: MasterIo) -> str:
 
 
 def admit_again(permits: Permits, link: Link) -> None:
-    """Let those join whose boot (a sub-master: whose adding) was under way when the last process ended."""
+    """Let those join whose boot (a sub-master: whose adding) was under way when the last process ended.
+    A script that was not given yet waits for the engine to boot the node anew: it may be held meanwhile."""
     for permit in list(permits.open.values()):
+        if not (permit.given or is_peer(permit.node)):
+            permits.end(permit.node)
+            continue
         try:
             link.admit(permit, JOIN_LASTS_S if is_peer(permit.node) else PERMIT_LASTS_S)
         except KedgeError:  # it had joined; the process ended before it could say so
