@@ -137,6 +137,59 @@ class FakeTree:
         return {"name": name}
 
 
+class FakePreviews:
+    """What `FakeOperations` would do: four nodes are switched on, two at once."""
+
+    def __init__(self, operations: FakeOperations) -> None:
+        self._operations = operations
+
+    def files(self, files: Mapping[str, str]) -> dict[str, Any]:
+        changes = self._operations.diff(files)
+        return {"nodes": "n[1-4]", "changes": changes, "prospect": self.prospect("n[1-4]")}
+
+    def values(self, nodes: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        names = fold(self._operations.chosen(nodes))
+        changes = self._operations.changes()
+        return {"nodes": names, "changes": changes, "prospect": self.prospect(names)}
+
+    def power(self, nodes: str, action: str) -> dict[str, Any]:
+        return {**self.values(nodes, {}), "action": action}
+
+    def meaning(self, nodes: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self.values(nodes, values), "changes": []}
+
+    def hold(self, nodes: str, reason: str, *, group: str, cluster: bool) -> dict[str, Any]:
+        return self.values(self._operations.scope(nodes, group, cluster)["nodes"], {})
+
+    def release(self, nodes: str, *, group: str, cluster: bool) -> dict[str, Any]:
+        return self.values(self._operations.scope(nodes, group, cluster)["nodes"], {})
+
+    def retry(self, nodes: str) -> dict[str, Any]:
+        return self.values(nodes, {})
+
+    def prospect(self, nodes: str) -> dict[str, Any]:
+        count = len(expand(nodes))
+        return {
+            "moving": [
+                {
+                    "nodes": nodes, "count": count, "steps": self._operations.steps(), "cost_s": 5,
+                    "there_s": 10, "disrupted": True, "out_s": 5, "returns": True,
+                    "proven_cheapest": True, "given_up": [], "blocked_by": "", "assumed": {},
+                }
+            ],
+            "still": [], "blocked": [], "quarantined": [],
+            "held": [{"nodes": "n9", "count": 1, "why": "broken fan"}], "stuck": [],
+            "moving_count": count, "disrupted": count, "duration_s": 10,
+            "critical": [
+                {
+                    "start_s": 0, "end_s": 10, "moves": ["power.switch_on"], "nodes": nodes,
+                    "count": count, "budget": "power.inrush", "pool": "rack 1", "limit": 2,
+                    "span": False,
+                }
+            ],
+        }  # fmt: skip
+
+
 class FakeOperations:
     """Four nodes; what is asked of it is kept in ``asked``."""
 
@@ -150,6 +203,7 @@ class FakeOperations:
         self.looks = FakeLooks()
         self.rollouts = FakeRollouts()
         self.tree = FakeTree(self.asked)
+        self.previews = FakePreviews(self)
         self.revision = 7
         self.converge_after_s: float | None = None
 
@@ -276,24 +330,24 @@ class FakeOperations:
         self.moved()
         return {"nodes": fold(names), "revision": self.revision}
 
-    def preview(self, nodes: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        folded = fold(self.chosen(nodes))
-        plans = [{"node": folded, "steps": self.steps()}]
-        return {"nodes": folded, "changes": self.changes(), "plans": plans}
+    def scope(self, nodes: str, group: str, cluster: bool) -> dict[str, Any]:
+        if bool(nodes) + bool(group) + cluster != 1:
+            raise KedgeError("hold.scope", "name nodes, or one group, or all")
+        names = fold(self.chosen(nodes) if nodes else self.phases)
+        whole = "the cluster" if cluster else f"group {group}"
+        return {"nodes": names, "scope": names if nodes else whole}
 
-    def preview_power(self, nodes: str, action: str) -> dict[str, Any]:
-        return {**self.preview(nodes, {}), "action": action}
-
-    def hold(self, nodes: str, reason: str, by: str) -> dict[str, Any]:
+    def hold(self, nodes: str, reason: str, by: str, **scope: Any) -> dict[str, Any]:
         self.asked.append(("hold", nodes, reason, by))
-        return {"nodes": fold(self.chosen(nodes))}
+        return self.scope(nodes, **scope)
 
-    def release(self, nodes: str, by: str) -> dict[str, Any]:
-        return {
-            "nodes": fold(self.chosen(nodes)),
-            "still_held": "n4",
-            "held_by": [{"nodes": "n4", "origin": "node n4 (site.yaml:7)"}],
+    def release(self, nodes: str, by: str, **scope: Any) -> dict[str, Any]:
+        held = {
+            "nodes": "n4",
+            "origin": "node n4 (site.yaml:7)",
+            "next": "take hold out of site.yaml",
         }
+        return {**self.scope(nodes, **scope), "still_held": "n4", "held_by": [held]}
 
     def retry(self, nodes: str, by: str) -> dict[str, Any]:
         return {"nodes": fold(self.chosen(nodes))}

@@ -106,7 +106,9 @@ async def test_from_a_folder_to_converged(
 ) -> None:
     site = str(cluster.folder / "site")
     assert await cluster.kedge("diff", site, "-o", "json") == 0
-    changes = json.loads(capsys.readouterr().out)
+    told = json.loads(capsys.readouterr().out)
+    changes, prospect = told["changes"], told["prospect"]
+    assert prospect["moving_count"] == 20 and prospect["disrupted"] == 0
     assert {"kind": "node", "name": "n[1-20]"}.items() <= changes[-1].items()
     assert cluster.machines.power == {}
     assert await cluster.kedge("apply", site, "--wait", "--timeout", "60") == 0
@@ -116,7 +118,8 @@ async def test_from_a_folder_to_converged(
     out = capsys.readouterr().out
     assert "n[1-20]" in out and "20 converged" in out
     assert await cluster.kedge("diff", site, "-o", "json") == 0
-    assert json.loads(capsys.readouterr().out) == []
+    told = json.loads(capsys.readouterr().out)
+    assert told["changes"] == [] and told["prospect"]["moving"] == []
     assert await cluster.kedge("node", "show", "n7", "--origin", "-o", "json") == 0
     origin = json.loads(capsys.readouterr().out)["power.state"]["origin"]
     assert "site.yaml:6" in origin
@@ -148,8 +151,8 @@ async def test_dry_runs_change_nothing(
     capsys.readouterr()
     assert await cluster.kedge("power", "off", "n[1-3]", "--dry-run", "-o", "json") == 0
     told = json.loads(capsys.readouterr().out)
-    (change,), (plan,) = told["changes"], told["plans"]
-    assert plan["node"] == "n[1-3]"
+    (change,), (plan,) = told["changes"], told["prospect"]["moving"]
+    assert plan["nodes"] == "n[1-3]"
     assert [step["mutation"] for step in plan["steps"]] == ["power.switch_off"]
     assert await cluster.kedge("power", "cycle", "n4", "--dry-run") == 0
     assert "power.switch_off" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kedge.api.change_routes import CHANGE_ROUTES
 from kedge.api.look_routes import LOOK_ROUTES
 from kedge.api.release_routes import RELEASE_ROUTES
 from kedge.api.route import SITE_BYTES, Asked, Route, Rows
@@ -65,42 +66,6 @@ ROUTES: tuple[Route, ...] = (
         body=asking.Application, most_bytes=SITE_BYTES,
     ),
     Route(
-        "POST", "/v1/set", "set_values", "Set configured values on nodes, or take them back",
-        dict[str, Any],
-        lambda ops, asked: (
-            ops.preview(asked.body.nodes, asked.body.values)
-            if asked.body.dry_run
-            else ops.set_values(asked.body.nodes, asked.body.values, asked.by)
-        ),
-        body=asking.Values,
-    ),
-    Route(
-        "POST", "/v1/hold", "hold", "Leave nodes alone until they are released",
-        dict[str, Any],
-        lambda ops, asked: ops.hold(asked.body.nodes, asked.body.reason, asked.by),
-        body=asking.HoldRequest,
-    ),
-    Route(
-        "POST", "/v1/release", "release", "End holds put by command",
-        dict[str, Any], lambda ops, asked: ops.release(asked.body.nodes, asked.by),
-        body=asking.NodesRequest,
-    ),
-    Route(
-        "POST", "/v1/retry", "retry", "Try quarantined nodes again",
-        dict[str, Any], lambda ops, asked: ops.retry(asked.body.nodes, asked.by),
-        body=asking.NodesRequest,
-    ),
-    Route(
-        "POST", "/v1/power", "power", "Configure power on or off, or cycle once",
-        dict[str, Any],
-        lambda ops, asked: (
-            ops.preview_power(asked.body.nodes, asked.body.action)
-            if asked.body.dry_run
-            else ops.power(asked.body.nodes, asked.body.action, asked.by)
-        ),
-        body=asking.PowerRequest,
-    ),
-    Route(
         "POST", "/v1/modules/{module}/actions/{action}", "act", "A verb of a module's own",
         Any,
         lambda ops, asked: ops.act(
@@ -108,6 +73,7 @@ ROUTES: tuple[Route, ...] = (
         ),
         body=asking.ActionRequest,
     ),
+    *CHANGE_ROUTES,
     *LOOK_ROUTES,
     *RELEASE_ROUTES,
     *SUBMASTER_ROUTES,

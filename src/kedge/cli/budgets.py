@@ -46,10 +46,10 @@ def _drawn(rows: Sequence[BudgetRow]) -> Iterable[RenderableType]:
 
 def queue_lines(rows: Sequence[BudgetRow]) -> list[str]:
     """One line for each pool that somebody waits for."""
-    from kedge.cli.render import count, short
+    from kedge.cli.render import count, pool_name, short
 
     return [
-        f"{count(row.waiting_count, 'node')} waiting for {row.budget} of {row.pool}: "
+        f"{count(row.waiting_count, 'node')} waiting for {row.budget} of {pool_name(row.pool)}: "
         f"{row.used} of {row.limit} used by {short(row.users) or 'nobody'}"
         for row in rows
         if row.waiting_count

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kedge.cli.acting import act
-from kedge.cli.output import confirmed, say, show
-from kedge.cli.session import output_option, yes_option
+from kedge.cli.output import confirmed, console, say, show, write
+from kedge.cli.session import ask, output_option, yes_option
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kedge.shapes.paths import ProspectRow
 
 ARCHES = ("x86_64", "aarch64")
 
@@ -23,7 +28,7 @@ def image() -> None:
 @click.option("--arch", type=click.Choice(ARCHES), default="x86_64", show_default=True)
 @yes_option
 @click.option(
-    "--dry-run", is_flag=True, help="Only show what it is now, and which nodes would move."
+    "--dry-run", is_flag=True, help="Only show what it is now, which nodes would move, and how."
 )
 @output_option
 def import_(reference: str, arch: str, yes: bool, dry_run: bool, output: str) -> None:
@@ -34,12 +39,14 @@ def import_(reference: str, arch: str, yes: bool, dry_run: bool, output: str) ->
     """
     asked: dict[str, Any] = {"reference": reference, "arch": arch}
     coming: dict[str, Any] = act("image", "import", {**asked, "dry_run": True})
+    prospect = _prospect(coming)
     if dry_run:
-        show(coming, output, lambda: _foreseen(coming))
+        answer = {**coming, "prospect": prospect}
+        show(answer, output, lambda: _foreseen(coming, prospect, whole=True))
         return
     if coming["moves"]:
         if output == "table":
-            say("\n".join(_foreseen(coming)))
+            write(console(err=True), _foreseen(coming, prospect))
         confirmed("These nodes move to the new image: what runs on them ends.", yes=yes)
     record = act("image", "import", {**asked, "digest": coming["after"]}, topic="image")
     if output == "table":
@@ -48,14 +55,30 @@ def import_(reference: str, arch: str, yes: bool, dry_run: bool, output: str) ->
         show(record, output, lambda: ())
 
 
-def _foreseen(coming: dict[str, Any]) -> list[str]:
+def _prospect(coming: dict[str, Any]) -> ProspectRow | None:
+    """What the nodes would do that the import moves; None where there are none."""
+    from kedge.lib.nodeset import fold
+
+    if not coming["moves"]:
+        return None
+    nodes = fold(coming["moves"])
+    meant = {"reference": coming["reference"], "digest": coming["after"]}
+    return ask(lambda client: client.foresee_meaning(nodes, {"image.wanted": meant})).prospect
+
+
+def _foreseen(
+    coming: dict[str, Any], prospect: ProspectRow | None, *, whole: bool = False
+) -> list[RenderableType]:
+    from kedge.cli.prospect import prospect_lines, summary_lines
     from kedge.lib.nodeset import fold
 
     after = coming["after"] or "known only once it is read"
-    lines = [f"{coming['reference']} ({coming['arch']})"]
+    lines: list[RenderableType] = [f"{coming['reference']} ({coming['arch']})"]
     lines.append(f"  here:  {coming['before'] or 'not imported yet'}")
     lines.append(f"  now:   {after}" + (" (the same)" if after == coming["before"] else ""))
     lines.append(f"  moves: {fold(coming['moves']) or 'no node'}")
+    if prospect is not None:
+        lines += (prospect_lines if whole else summary_lines)(prospect)
     return lines
 
 

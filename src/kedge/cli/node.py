@@ -8,7 +8,9 @@ import click
 
 from kedge.cli.output import confirmed, console, say, show, write
 from kedge.cli.session import (
+    F,
     ask,
+    complete_groups,
     complete_nodes,
     complete_variables,
     nodes_argument,
@@ -20,11 +22,14 @@ from kedge.cli.values import parse_values
 from kedge.shapes.nodes import PHASES
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from click.shell_completion import CompletionItem
 
     from kedge.client.client import Client
+    from kedge.shapes.paths import Preview
 
-_dry_run = click.option("--dry-run", is_flag=True, help="Only show what would change.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Only show what would happen.")
 
 
 class PhaseName(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
@@ -109,29 +114,36 @@ def _change(
     timeout_s: float,
     output: str,
 ) -> None:
+    if dry_run:
+        _foreseen(lambda client: client.foresee_values(nodes, values), output)
+        return
+
     async def change(client: Client) -> tuple[dict[str, Any], int]:
+        from kedge.cli.prospect import summary_lines
         from kedge.cli.render import diff_lines
         from kedge.cli.waiting import wait_converged
 
-        preview = await client.set_values(nodes, values, dry_run=True)
-        if dry_run:
-            return preview, 0
+        found = await client.foresee_values(nodes, values)
         if output == "table":
-            write(console(err=True), diff_lines(preview["changes"]))
-        if preview["changes"]:
-            confirmed(f"This changes what {preview['nodes']} should be.", yes=yes)
+            write(console(err=True), [*diff_lines(found.changes), *summary_lines(found.prospect)])
+        if found.changes:
+            confirmed(f"This changes what {found.nodes} should be.", yes=yes)
         answer = await client.set_values(nodes, values)
         code = await wait_converged(client, nodes, timeout_s) if wait else 0
         return answer, code
 
-    from kedge.cli.render import preview_lines
-
     answer, code = ask(change)
-    if dry_run or output != "table":
-        show(answer, output, lambda: preview_lines(answer))
+    if output != "table":
+        show(answer, output, lambda: ())
     else:
         say(f"{answer['nodes']}: set, revision {answer['revision']}")
     click.get_current_context().exit(code)
+
+
+def _foreseen(question: Callable[[Client], Awaitable[Preview]], output: str) -> None:
+    from kedge.cli.prospect import show_preview
+
+    show_preview(ask(question), output)
 
 
 @node.command("set")
@@ -164,40 +176,62 @@ def unset(nodes: str, variables: tuple[str, ...], **options: Any) -> None:
     _change(nodes, dict.fromkeys(variables), **options)
 
 
-@node.command()
-@nodes_argument()
-@click.option("-r", "--reason", required=True, help="Why; shown wherever the node is.")
-@output_option
-def hold(nodes: str, reason: str, output: str) -> None:
-    """Leave nodes alone until they are released."""
-    answer = ask(lambda client: client.hold(nodes, reason))
-    _told(answer, output, f"{answer['nodes']}: held")
+def _scope(command: F) -> F:
+    """Nodes, or a group, or all."""
+    command = click.option("--all", "every", is_flag=True, help="The whole cluster.")(command)
+    command = click.option(
+        "--group", default="", shell_complete=complete_groups,
+        help="A group, with the nodes that come into it later.",
+    )(command)  # fmt: skip
+    return nodes_argument(required=False)(command)
 
 
 @node.command()
-@nodes_argument()
+@_scope
+@click.option("-r", "--reason", required=True, help="Why; shown wherever the nodes are.")
+@_dry_run
 @output_option
-def release(nodes: str, output: str) -> None:
-    """End holds that were put by command; one in the site's files ends with kedge apply."""
+def hold(nodes: str, group: str, every: bool, reason: str, dry_run: bool, output: str) -> None:
+    """Leave nodes, a group or the whole cluster alone until they are released."""
+    if dry_run:
+        _foreseen(lambda c: c.foresee_hold(nodes, reason, group=group, all=every), output)
+        return
+    answer = ask(lambda client: client.hold(nodes, reason, group=group, all=every))
+    _told(answer, output, f"{answer['scope']}: held")
+
+
+@node.command()
+@_scope
+@_dry_run
+@output_option
+def release(nodes: str, group: str, every: bool, dry_run: bool, output: str) -> None:
+    """End holds that were put by command; one in the site's files ends with kedge apply.
+
+    A hold of a group ends with --group, one of the cluster with --all.
+    """
     from kedge.lib.nodeset import expand, fold
 
-    answer = ask(lambda client: client.release(nodes))
+    if dry_run:
+        _foreseen(lambda client: client.foresee_release(nodes, group=group, all=every), output)
+        return
+    answer = ask(lambda client: client.release(nodes, group=group, all=every))
     held: list[dict[str, Any]] = answer.get("held_by") or []
     kept = set(expand(answer["still_held"])) if answer.get("still_held") else set[str]()
     released = fold(name for name in expand(answer["nodes"]) if name not in kept)
     _told(answer, output, f"{released}: released" if released else "Nothing was released.")
     for entry in held:
-        say(
-            f"{entry['nodes']}: still held by the site: {entry['origin']}. "
-            "Take hold out there, then: kedge apply"
-        )
+        say(f"{entry['nodes']}: still held: {entry['origin']}. Next: {entry['next']}")
 
 
 @node.command()
 @nodes_argument()
+@_dry_run
 @output_option
-def retry(nodes: str, output: str) -> None:
+def retry(nodes: str, dry_run: bool, output: str) -> None:
     """Try quarantined nodes again now."""
+    if dry_run:
+        _foreseen(lambda client: client.foresee_retry(nodes), output)
+        return
     answer = ask(lambda client: client.retry(nodes))
     _told(answer, output, f"{answer['nodes']}: tried again")
 

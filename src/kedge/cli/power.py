@@ -57,10 +57,9 @@ def _changing(action: str) -> Callable[..., None]:
 
 
 def _preview(nodes: str, action: str, output: str) -> None:
-    from kedge.cli.render import preview_lines
+    from kedge.cli.prospect import show_preview
 
-    answer = ask(lambda client: client.power(nodes, action, dry_run=True))
-    show(answer, output, lambda: preview_lines(answer))
+    show_preview(ask(lambda client: client.foresee_power(nodes, action)), output)
 
 
 for _action, _help in (
@@ -71,7 +70,7 @@ for _action, _help in (
     _command = click.command(_action, help=_help)(
         nodes_argument()(
             yes_option(
-                click.option("--dry-run", is_flag=True, help="Only show what would change.")(
+                click.option("--dry-run", is_flag=True, help="Only show what would happen.")(
                     wait_options(output_option(_changing(_action)))
                 )
             )

@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kedge.cli.output import plain
 from kedge.cli.visible import visible
 from kedge.lib.nodeset import expand, fold
 from kedge.shapes.log import EventRow
@@ -172,6 +173,11 @@ def short(nodes: str) -> str:
     return f"{kept},...{closing} ({count(len(expand(nodes)), 'node')})"
 
 
+def pool_name(pool: str) -> str:
+    """``rack 7``, or ``the cluster``."""
+    return "the cluster" if pool == "cluster" else pool
+
+
 def event_line(event: EventRow) -> Text:
     """One event in one line."""
     line = Text().append(clock(event.at), style="dim")
@@ -185,10 +191,10 @@ def event_line(event: EventRow) -> Text:
     return line
 
 
-def diff_lines(rows: Iterable[Mapping[str, Any]]) -> list[Text]:
+def diff_lines(changes: Iterable[Any]) -> list[Text]:
     """Changes, one in a line, with where each is written."""
     lines: list[Text] = []
-    for row in rows:
+    for row in plain(list(changes)):
         sign, colour = DIFF.get(str(row.get("change")), ("~", "yellow"))
         line = Text(f"{sign} {row.get('kind', '')} {row.get('name', '')}", style=colour)
         if row.get("field"):
@@ -203,6 +209,23 @@ def diff_lines(rows: Iterable[Mapping[str, Any]]) -> list[Text]:
     return lines or [Text("nothing changes")]
 
 
+def step_lines(steps: Sequence[Mapping[str, Any]]) -> list[Text]:
+    """The steps of a path, each with what it is for; a disruptive one is marked."""
+    lines: list[Text] = []
+    for place, step in enumerate(steps):
+        effects = ", ".join(f"{name}={value}" for name, value in step["effects"].items())
+        after = [str(number + 1) for number in step.get("after") or ()]
+        line = Text(f"  {place + 1}. {step['mutation']}", style="cyan").append(f"  {effects}")
+        behind = f", after {' and '.join(after)}" if after else ""
+        line.append(f"  ({step['cost_s']} s, {step['where']}{behind})", style="dim")
+        if step.get("disruptive"):
+            line.append("  disruptive", style="yellow")
+        if step.get("why"):
+            line.append(f"\n     because {step['why']}", style="dim")
+        lines.append(line)
+    return lines
+
+
 def plan_lines(row: Mapping[str, Any]) -> list[Text]:
     """One node's path: steps with what they are for, or what is in the way."""
     steps: list[Mapping[str, Any]] = list(row.get("steps") or [])
@@ -214,15 +237,7 @@ def plan_lines(row: Mapping[str, Any]) -> list[Text]:
     elif not row.get("blocked_by"):
         head.append(f": {_nothing(row)}", style="green")
     lines = [head]
-    for place, step in enumerate(steps):
-        effects = ", ".join(f"{name}={value}" for name, value in step["effects"].items())
-        after = [str(number + 1) for number in step.get("after") or ()]
-        line = Text(f"  {place + 1}. {step['mutation']}", style="cyan").append(f"  {effects}")
-        behind = f", after {' and '.join(after)}" if after else ""
-        line.append(f"  ({step['cost_s']} s, {step['where']}{behind})", style="dim")
-        if step.get("why"):
-            line.append(f"\n     because {step['why']}", style="dim")
-        lines.append(line)
+    lines += step_lines(steps)
     if row.get("waits"):
         lines.append(Text(f"  waits {row['waits']}", style="yellow"))
     if row.get("blocked_by"):
@@ -236,14 +251,6 @@ def _nothing(row: Mapping[str, Any]) -> str:
         return "nothing to do"
     other = f"kedge plan {row['node']} --to power.state=off"
     return f"nothing to do, {row['why']}. Other goals: {other}"
-
-
-def preview_lines(answer: Mapping[str, Any]) -> list[Text]:
-    """What would change, and the paths that nodes would take."""
-    lines = diff_lines(answer["changes"])
-    for plan in answer.get("plans") or ():
-        lines += plan_lines(plan)
-    return lines
 
 
 def records_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> PlainTable:

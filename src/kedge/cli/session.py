@@ -97,6 +97,15 @@ def complete_nodes(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
     return _completing(ctx, incomplete, names)
 
 
+def complete_groups(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Names of groups."""
+
+    async def names(client: Client) -> list[str]:
+        return sorted({row.group for row in await client.status() if row.group})
+
+    return _completing(ctx, incomplete, names)
+
+
 def complete_variables(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Names of variables that can be configured."""
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from kedge.client.calling import Json
+from kedge.client.changes import ChangeCalls
 from kedge.client.endpoint import Endpoint
 from kedge.client.looks import LookCalls
 from kedge.client.releases import ReleaseCalls
@@ -27,7 +28,7 @@ RETRY_MOST_S = 5.0
 SILENCE_S = 45.0
 
 
-class Client(LookCalls, ReleaseCalls, SubMasterCalls):
+class Client(ChangeCalls, LookCalls, ReleaseCalls, SubMasterCalls):
     """All operations; every method raises `KedgeError`. Use it inside ``async with``."""
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float = TIMEOUT_S) -> None:
@@ -83,28 +84,6 @@ class Client(LookCalls, ReleaseCalls, SubMasterCalls):
     async def apply(self, files: Mapping[str, str], revision: int | None = None) -> list[Json]:
         """Make files the site; with ``revision`` only if nobody committed since."""
         return await self.post("/v1/apply", list[Json], files=files, revision=revision)
-
-    async def set_values(
-        self, nodes: str, values: Mapping[str, Any], *, dry_run: bool = False
-    ) -> Json:
-        """Set configured values (None takes one back)."""
-        return await self.post("/v1/set", Json, nodes=nodes, values=values, dry_run=dry_run)
-
-    async def hold(self, nodes: str, reason: str) -> Json:
-        """Leave nodes alone."""
-        return await self.post("/v1/hold", Json, nodes=nodes, reason=reason)
-
-    async def release(self, nodes: str) -> Json:
-        """End holds put by command."""
-        return await self.post("/v1/release", Json, nodes=nodes)
-
-    async def retry(self, nodes: str) -> Json:
-        """Try quarantined nodes again."""
-        return await self.post("/v1/retry", Json, nodes=nodes)
-
-    async def power(self, nodes: str, action: str, *, dry_run: bool = False) -> Json:
-        """Configure power on or off, or cycle once."""
-        return await self.post("/v1/power", Json, nodes=nodes, action=action, dry_run=dry_run)
 
     async def act(self, module: str, action: str, args: Mapping[str, Any]) -> Any:
         """A verb of a module's own, to its end however long it takes."""

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from kedge.core.engine.engine import Engine
-from kedge.core.engine.showing import Explanation
 from kedge.core.events import (
     BudgetSet,
     Effect,
@@ -286,19 +285,17 @@ class Head:
             self.configured(node)
             self.journal.publish("node", {"node": node.name})
 
-    def foresee(self, configuration: Configuration, first: Mapping[str, str]) -> Explanation:
-        """The path a node would take were it configured so (passing through ``first``)."""
-        node = self.nodes[configuration.name]
-        would = replace(node, refined=dict(node.refined))
-        changed = would.reconfigure(configuration)
-        related = {key for variable in changed for key in self._related.get(variable, ())}
-        seen = {
-            key: UNKNOWN if key in self._asked else self._symbol(would, key)
-            for key in related
-            if key in node.discovered
-        }
-        goals = {**self.graph.goals(would.goals_from()), **first}
-        return self.engine.plan_to(node.name, goals, seen)
+    def meaning(
+        self, would: NodeState, changed: Iterable[str], refined: Iterable[str]
+    ) -> dict[str, str]:
+        """What of a node's seen symbols would be otherwise, once the ``changed`` variables are
+        configured so (what is asked for must then be asked anew), and the ``refined`` ones mean so."""
+        related = {key for name in changed for key in self._related.get(name, ())}
+        seen = {key: UNKNOWN if key in self._asked else self._symbol(would, key) for key in related}
+        for name in refined:
+            for key in self._related.get(name, ()):
+                seen.setdefault(key, self._symbol(would, key))
+        return {key: symbol for key, symbol in seen.items() if key in would.discovered}
 
     def _tell_configured(self, node: NodeState) -> None:
         configuration = node.configuration

@@ -13,6 +13,7 @@ from kedge.lib.nodeset import fold
 from kedge.master.budgets import check_budgets
 from kedge.master.clock import Clock
 from kedge.master.head import Head
+from kedge.master.holds import Scope, spread, without_gone
 from kedge.master.journal import Journal
 from kedge.master.releases import Releases
 from kedge.site.diff import Change, diff
@@ -55,8 +56,8 @@ class Wishes:
             node: {key: Override(e["value"], e["by"], e["at"]) for key, e in entries.items()}
             for node, entries in intent.overrides.items()
         }
-        holds = {n: Override(e["reason"], e["by"], e["at"]) for n, e in intent.holds.items()}
-        return with_overrides(site, overrides, holds, self._graph.variables)
+        held = spread(intent.holds, site)
+        return with_overrides(site, overrides, held, self._graph.variables)
 
     def diff(self, files: Mapping[str, str]) -> tuple[Site, list[Change]]:
         """What applying ``files`` would change; raises `KedgeErrors` for bad input."""
@@ -79,28 +80,27 @@ class Wishes:
 
     def _pruned(self, files: Mapping[str, str]) -> Intent:
         """Overrides and holds of nodes that ``files`` no longer name are dropped."""
-        names = load(files, self._graph.variables).nodes
+        site = load(files, self._graph.variables)
         return replace(
             self.intent,
-            overrides={n: o for n, o in self.intent.overrides.items() if n in names},
-            holds={n: h for n, h in self.intent.holds.items() if n in names},
+            overrides={n: o for n, o in self.intent.overrides.items() if n in site.nodes},
+            holds=without_gone(self.intent.holds, site),
         )
 
     def set_values(self, nodes: Iterable[str], values: Mapping[str, Value], by: str) -> None:
         """Set values on nodes by command (None: go back to what the site's files say)."""
-        names = self._known(nodes)
+        names = list(nodes)
         what = ", ".join(f"{key}={value}" for key, value in values.items())
-        self._commit(self._with_values(names, values, by), by, f"set {fold(names)} {what}")
+        self._commit(self.with_values(names, values, by), by, f"set {fold(names)} {what}")
 
-    def preview(
-        self, nodes: Iterable[str], values: Mapping[str, Value]
-    ) -> tuple[Site, list[Change]]:
-        """What `set_values` would change."""
-        names = self._known(nodes)
-        wanted = self._resolve(self._with_values(names, values, "this command"))
+    def preview(self, intent: Intent) -> tuple[Site, list[Change]]:
+        """What committing ``intent`` would change."""
+        wanted = self._resolve(intent)
         return wanted, diff(self._head.site, wanted)
 
-    def _with_values(self, names: Iterable[str], values: Mapping[str, Value], by: str) -> Intent:
+    def with_values(self, nodes: Iterable[str], values: Mapping[str, Value], by: str) -> Intent:
+        """The intent with these values set."""
+        names = self._known(nodes)
         overrides: dict[str, dict[str, Any]] = {
             node: dict(entries) for node, entries in self.intent.overrides.items()
         }
@@ -116,23 +116,30 @@ class Wishes:
                 del overrides[node]
         return replace(self.intent, overrides=overrides)
 
-    def hold(self, nodes: Iterable[str], reason: str, by: str) -> None:
+    def hold(self, scope: Scope, reason: str, by: str) -> None:
         """Leave nodes alone, for a reason."""
-        names = self._known(nodes)
+        self._commit(self.with_hold(scope, reason, by), by, f"hold {scope}: {reason}")
+
+    def with_hold(self, scope: Scope, reason: str, by: str) -> Intent:
+        """The intent with this hold."""
+        self._known(scope.nodes)
         if not reason.strip():
             raise KedgeError(
                 "hold.reason", "a hold needs a reason", next_step="Say it with --reason"
             )
         entry = {"reason": reason, "by": by, "at": self._clock.wall()}
-        holds = {**self.intent.holds, **dict.fromkeys(names, entry)}
-        self._commit(replace(self.intent, holds=holds), by, f"hold {fold(names)}: {reason}")
+        return replace(self.intent, holds={**self.intent.holds, **dict.fromkeys(scope.keys, entry)})
 
-    def release(self, nodes: Iterable[str], by: str) -> list[str]:
-        """End holds put by command; returns the nodes that the site's own files still hold."""
-        names = self._known(nodes)
-        holds = {node: hold for node, hold in self.intent.holds.items() if node not in set(names)}
-        self._commit(replace(self.intent, holds=holds), by, f"release {fold(names)}")
-        return [name for name in names if self._head.nodes[name].configuration.hold]
+    def release(self, scope: Scope, by: str) -> None:
+        """End holds put by command."""
+        self._commit(self.without_hold(scope), by, f"release {scope}")
+
+    def without_hold(self, scope: Scope) -> Intent:
+        """The intent without the holds of this scope."""
+        self._known(scope.nodes)
+        ended = set(scope.keys)
+        holds = {key: hold for key, hold in self.intent.holds.items() if key not in ended}
+        return replace(self.intent, holds=holds)
 
     def _commit(
         self, intent: Intent, by: str, what: str, expected_revision: int | None = None

@@ -17,17 +17,20 @@ from kedge.core.events import Requested, Retried
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import expand, fold
+from kedge.master.choosing import chosen
 from kedge.master.head import Head
+from kedge.master.holds import Scope, scope_of
 from kedge.master.intent import Wishes
 from kedge.master.io import MasterIo
 from kedge.master.journal import Journal, event_row
 from kedge.master.looking import Looks
 from kedge.master.nodes import NodeState
+from kedge.master.previews import Previews
 from kedge.master.release_operations import ReleaseOperations
 from kedge.master.rollout_operations import RolloutOperations
 from kedge.master.supervisor import Supervisor
 from kedge.master.tree.port import TreeOperations
-from kedge.master.wording import goals_of, next_step, reason_of, rows, steps_of, written
+from kedge.master.wording import goals_of, next_step, path_rows, reason_of, rows, written
 from kedge.site.model import Origin
 from kedge.stores.port import Store
 
@@ -41,6 +44,7 @@ class Operations:
     looks: Looks
     rollouts: RolloutOperations
     tree: TreeOperations
+    previews: Previews
 
     def __init__(
         self,
@@ -98,7 +102,6 @@ class Operations:
             configured["hold"] = written(node.configuration.hold, origins.get("hold"))
         return {
             **self._row(node),
-            "group": node.configuration.group,
             "profiles": list(node.configuration.profiles),
             "addresses": dict(node.configuration.addresses),
             "macs": dict(node.configuration.macs),
@@ -167,41 +170,37 @@ class Operations:
         self._wishes.set_values(names, values, by)
         return {"nodes": fold(names), "revision": self._wishes.intent.revision}
 
-    def preview(self, nodes: str, values: Mapping[str, Value], action: str = "") -> Json:
-        """What `set_values` would change and which paths nodes would take, and nothing else."""
-        names = self._chosen(nodes, at_least_one=True)
-        site, changes = self._wishes.preview(names, values)
-        first = {"power.state": "off"} if action == "cycle" else {}
-        alike: dict[str, tuple[list[str], list[Json]]] = {}
-        for name in names:
-            found = self._head.foresee(site.nodes[name], first)
-            steps = steps_of(found, self._head.graph)
-            alike.setdefault(repr(steps), ([], steps))[0].append(name)
-        plans = [{"node": fold(same), "steps": steps} for same, steps in alike.values()]
-        return {"nodes": fold(names), "changes": rows(changes), "plans": plans}
+    def hold(
+        self, nodes: str, reason: str, by: str, *, group: str = "", cluster: bool = False
+    ) -> Json:
+        """Leave nodes, a group or the whole cluster alone until they are released."""
+        scope = self._scope(nodes, group, cluster=cluster)
+        self._wishes.hold(scope, reason, by)
+        return {"nodes": fold(scope.members(self._head.site)), "scope": str(scope)}
 
-    def preview_power(self, nodes: str, action: str) -> Json:
-        """What `power` would change (a cycle configures nothing: its way to off is shown)."""
-        values: dict[str, Value] = {"power.state": action} if action != "cycle" else {}
-        return {**self.preview(nodes, values, action), "action": action}
-
-    def hold(self, nodes: str, reason: str, by: str) -> Json:
-        """Leave nodes alone until they are released."""
-        names = self._chosen(nodes, at_least_one=True)
-        self._wishes.hold(names, reason, by)
-        return {"nodes": fold(names)}
-
-    def release(self, nodes: str, by: str) -> Json:
-        """End holds put by command."""
-        names = self._chosen(nodes, at_least_one=True)
-        left: dict[str, list[str]] = {}
-        for name in self._wishes.release(names, by):
-            left.setdefault(str(self._origins(name).get("hold", "the site")), []).append(name)
+    def release(self, nodes: str, by: str, *, group: str = "", cluster: bool = False) -> Json:
+        """End holds put by command; tells which of the nodes are held by others, and how those end."""
+        scope = self._scope(nodes, group, cluster=cluster)
+        self._wishes.release(scope, by)
+        members = scope.members(self._head.site)
+        left: dict[tuple[str, str], list[str]] = {}
+        for name in members:
+            if self._head.nodes[name].configuration.hold:
+                origin = str(self._origins(name).get("hold", "the site"))
+                left.setdefault((origin, self._next(self._head.nodes[name])), []).append(name)
         return {
-            "nodes": fold(names),
+            "nodes": fold(members),
+            "scope": str(scope),
             "still_held": fold(name for held in left.values() for name in held),
-            "held_by": [{"nodes": fold(held), "origin": origin} for origin, held in left.items()],
+            "held_by": [
+                {"nodes": fold(held), "origin": origin, "next": coming}
+                for (origin, coming), held in left.items()
+            ],
         }
+
+    def _scope(self, nodes: str, group: str, *, cluster: bool) -> Scope:
+        names = tuple(self._chosen(nodes)) if nodes else ()
+        return scope_of(self._head.site, names, group, cluster=cluster)
 
     def retry(self, nodes: str, by: str) -> Json:
         """Try quarantined nodes again."""
@@ -244,17 +243,12 @@ class Operations:
     def _chosen(
         self, nodes: str, *, exactly_one: bool = False, at_least_one: bool = False
     ) -> list[str]:
-        if not nodes and not exactly_one and not at_least_one:
-            return list(self._head.nodes)
-        names = expand(nodes)
-        unknown = [name for name in names if name not in self._head.nodes]
-        if unknown or not names or (exactly_one and len(names) != 1):
-            known = fold(self._head.nodes) or "none yet: kedge apply"
-            what = f"no such node: {fold(unknown)}" if unknown else f"{nodes!r} names no node"
-            if not unknown and names:
-                what = f"{nodes!r} names {len(names)} nodes, one is asked for"
-            raise KedgeError("node.unknown", what, next_step=f"Known nodes: {known}")
-        return names
+        return chosen(self._head, nodes, exactly_one=exactly_one, at_least_one=at_least_one)
+
+    def _next(self, node: NodeState) -> str:
+        condition = self._head.engine.condition(node.name)
+        hold = self._origins(node.name).get("hold")
+        return next_step(node, condition, hold, self._wishes.intent.holds)
 
     def _origins(self, name: str) -> Mapping[str, Origin]:
         site = self._head.site
@@ -275,7 +269,7 @@ class Operations:
             "phase": condition.phase,
             "why": "" if goals else condition.why,
             "waits": explanation.waits,
-            "steps": steps_of(explanation, self._head.graph),
+            "steps": path_rows(explanation.plan, explanation.reasons, self._head.graph),
             "cost_s": explanation.cost_s,
             "proven_cheapest": explanation.proven,
             "given_up": list(explanation.given_up),
@@ -292,7 +286,9 @@ class Operations:
             "phase": condition.phase,
             "since": self._head.clock.wall(condition.since),
             "why": reason_of(condition, node, self._head.graph.telling),
-            "next": next_step(node, condition, self._origins(node.name).get("hold")),
+            "next": next_step(
+                node, condition, self._origins(node.name).get("hold"), self._wishes.intent.holds
+            ),
             "symbols": dict(condition.discovered),
             "goals": dict(condition.goals),
             "power": condition.discovered.get("power.state", "unknown"),
@@ -302,5 +298,6 @@ class Operations:
             "progress": progress if isinstance(progress, dict) else None,
             "hold": node.configuration.hold,
             "failures": dict(condition.failures),
+            "group": group,
             **self.tree.row(node.name),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kedge.core.condition import PlannedStep
+from kedge.master.foreseeing import path_to
 from kedge.master.head import Head
 from kedge.site.model import Site
 
@@ -34,7 +35,7 @@ class Durations:
                 configuration.group, configuration.profiles, before, after, *sorted(seen.items()),
             )  # fmt: skip
             if alike not in known:
-                plan = self._head.foresee(configuration, {}).plan
+                plan = path_to(self._head, configuration)
                 known[alike] = away_s(plan) if plan or before == after else UNKNOWN_S
             found[name] = known[alike]
         return found

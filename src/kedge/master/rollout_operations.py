@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +19,7 @@ from kedge.rollout import verbs
 from kedge.rollout.forecast import forecast
 from kedge.rollout.model import FINAL, Progress, Rollout, View
 from kedge.rollout.survey import Survey, look
+from kedge.site.model import Site
 from kedge.site.releasing import WANTED
 from kedge.site.rollouts import RolloutText, read_rollouts
 
@@ -99,7 +100,7 @@ class RolloutOperations:
         broken = [node for node, view in self._views().items() if view.failed]
         now = self._head.clock.wall()
         rollout = begin(text, site, release, assigned, broken, by, now)
-        self._wishes.preview(list(rollout.was), {WANTED: release})  # does it fit the site?
+        self._foreseen(rollout.was, release)  # does it fit the site?
         return rollout
 
     def _described(self, name: str) -> RolloutText:
@@ -151,6 +152,11 @@ class RolloutOperations:
 
     # foreseeing
 
+    def _foreseen(self, nodes: Iterable[str], release: str) -> Site:
+        """The site, were these nodes to have the release."""
+        intent = self._wishes.with_values(nodes, {WANTED: release}, "a rollout")
+        return self._wishes.preview(intent)[0]
+
     async def plan(self, name: str, release: str) -> Json:
         """How long it will take, and what is left in service at every hour."""
         views = dict(self._views())
@@ -165,7 +171,7 @@ class RolloutOperations:
             )  # fmt: skip
         else:
             rollout, progress = self._begun(name, release, ""), Progress(since=now, stage_since=now)
-        site, _ = self._wishes.preview(list(rollout.was), {WANTED: rollout.release})
+        site = self._foreseen(rollout.was, rollout.release)
         update_s = self._durations.of(site, rollout.was)
         async with asyncio.timeout(FORECAST_TIMEOUT_S):
             told = await asyncio.to_thread(forecast, rollout, progress, views, update_s, now)

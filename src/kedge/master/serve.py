@@ -26,6 +26,7 @@ from kedge.master.memory import Memory
 from kedge.master.neighbours import Neighbours
 from kedge.master.operations import Operations
 from kedge.master.permits import Permits, next_term
+from kedge.master.previews import Previews
 from kedge.master.records import send_records
 from kedge.master.release_operations import ReleaseOperations
 from kedge.master.releases import Releases
@@ -122,6 +123,7 @@ async def running(
         operations = Operations(head, wishes, io, store, journal, supervisor, host.random_bytes)
         operations.releases = ReleaseOperations(releases, wishes, io)
         operations.looks = Looks(head)
+        operations.previews = Previews(head, wishes)
         head.configured = partial(send_records, head, link, DutyEntries(graph))
         rollouts = Rollouts(store, wishes, head, io, journal)
         operations.rollouts = RolloutOperations(rollouts, releases, wishes, head)

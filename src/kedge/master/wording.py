@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kedge.core.condition import Condition
-from kedge.core.engine.showing import Explanation
+from kedge.core.condition import Condition, PlannedStep
 from kedge.core.graph import Graph
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
+from kedge.master.holds import holder, release_command
 from kedge.master.nodes import NodeState
 from kedge.site.diff import Change
 from kedge.site.diff import fold as fold_changes
@@ -35,7 +35,9 @@ def reason_of(condition: Condition, node: NodeState, telling: Iterable[str]) -> 
     return f"{condition.why}, but {silent}"
 
 
-def steps_of(explanation: Explanation, graph: Graph) -> list[dict[str, Any]]:
+def path_rows(
+    steps: Sequence[PlannedStep], reasons: Sequence[str], graph: Graph
+) -> list[dict[str, Any]]:
     """The steps of a path as people get them."""
     return [
         {
@@ -48,16 +50,22 @@ def steps_of(explanation: Explanation, graph: Graph) -> list[dict[str, Any]]:
             "summary": graph.mutations[step.mutation].summary
             if step.mutation in graph.mutations
             else "",
+            "disruptive": step.breaking,
         }
-        for step, reason in zip(explanation.plan, explanation.reasons, strict=True)
+        for step, reason in zip(steps, reasons, strict=True)
     ]
 
 
-def next_step(node: NodeState, condition: Condition, hold: Origin | None) -> str:
-    """What is next; a hold that is written in the site's files ends there, and by no command."""
-    if not node.configuration.hold or hold is None or not hold.file:
+def next_step(
+    node: NodeState, condition: Condition, hold: Origin | None, holds: Mapping[str, Any]
+) -> str:
+    """What is next; a hold ends where it was put: in the site's files, or by command."""
+    if not node.configuration.hold or hold is None:
         return condition.next
-    return f"take hold out of {hold.file}:{hold.line} ({hold.layer}), then: kedge apply"
+    if hold.file:
+        return f"take hold out of {hold.file}:{hold.line} ({hold.layer}), then: kedge apply"
+    key = holder(holds, node.configuration)
+    return release_command(key) if key else condition.next
 
 
 def goals_of(text: str, graph: Graph) -> dict[str, str]:

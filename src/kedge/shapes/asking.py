@@ -76,17 +76,33 @@ class Values(Struct, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
-class HoldRequest(Struct, forbid_unknown_fields=True):
-    """Which nodes to leave alone, and why."""
+class ScopeRequest(Struct, forbid_unknown_fields=True):
+    """Which nodes, or which group, or ``all``: one of the three. ``dry_run`` changes nothing."""
 
-    nodes: Nodeset
+    nodes: Nodeset = ""
+    group: Annotated[str, Meta(max_length=200)] = ""
+    all: bool = False
+    dry_run: bool = False
+
+
+class HoldRequest(ScopeRequest, kw_only=True, forbid_unknown_fields=True):
+    """What to leave alone, and why. A hold of a group is also one of nodes that come into it later."""
+
     reason: Annotated[str, Meta(max_length=4096)]
 
 
 class NodesRequest(Struct, forbid_unknown_fields=True):
-    """Which nodes."""
+    """Which nodes. ``dry_run`` changes nothing."""
 
     nodes: Nodeset
+    dry_run: bool = False
+
+
+class Meaning(Struct, forbid_unknown_fields=True):
+    """Nodes, and what configured values of theirs would stand for."""
+
+    nodes: Nodeset
+    values: Annotated[dict[str, Any], Meta(min_length=1)]
 
 
 class PowerRequest(Struct, forbid_unknown_fields=True):

@@ -47,6 +47,7 @@ class NodeRow(Struct):
     hold: str = ""
     owner: str = ""
     failures: dict[str, str] = field(default_factory=dict[str, str])
+    group: str = ""
 
 
 class ConfiguredValue(Struct):
@@ -68,7 +69,6 @@ class DiscoveredValue(Struct):
 class NodeDetail(NodeRow, kw_only=True):
     """All that is known of one node."""
 
-    group: str
     profiles: list[str]
     addresses: dict[str, str]
     macs: dict[str, str]

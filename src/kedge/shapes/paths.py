@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from kedge.shapes.site import ChangeRow
+
 
 class BudgetRow(Struct):
     """A pool of a budget: of steps, or (``span``) of nodes out of service.
@@ -43,7 +45,8 @@ class CostRow(Struct):
 
 
 class PlanStep(Struct):
-    """A step to come: what it is for (``why``), and the steps it comes ``after`` (by place)."""
+    """A step to come: what it is for (``why``), and the steps it comes ``after`` (by place). A
+    ``disruptive`` one breaks something that is as configured."""
 
     mutation: str
     effects: dict[str, str]
@@ -52,6 +55,7 @@ class PlanStep(Struct):
     after: list[int]
     why: str
     summary: str
+    disruptive: bool = False
 
 
 class PlanRow(Struct):
@@ -66,3 +70,78 @@ class PlanRow(Struct):
     proven_cheapest: bool
     given_up: list[str]
     blocked_by: str
+
+
+class OutlookRow(Struct):
+    """What a kind of nodes would do: ``cost_s`` is one node's way, and the last of them is there after
+    ``there_s`` seconds (-1: never). ``disrupted``: they go out of service, the longest for ``out_s``
+    seconds. ``assumed`` are variables of which nothing is known, and what they are taken to be."""
+
+    nodes: str
+    count: int
+    steps: list[PlanStep]
+    cost_s: int
+    there_s: int
+    disrupted: bool
+    out_s: int
+    returns: bool
+    proven_cheapest: bool
+    given_up: list[str]
+    blocked_by: str
+    assumed: dict[str, str]
+
+
+class StandingRow(Struct):
+    """Nodes that would take no step, and why (empty: they are where they should be)."""
+
+    nodes: str
+    count: int
+    why: str
+
+
+class LegRow(Struct):
+    """A part of what the end waits for, from ``start_s`` to ``end_s``: moves of some nodes one after
+    another, or, with a ``budget``, all that goes through its ``pool``, ``limit`` nodes at once."""
+
+    start_s: int
+    end_s: int
+    moves: list[str]
+    nodes: str
+    count: int
+    budget: str
+    pool: str
+    limit: int
+    span: bool
+
+
+class StuckRow(Struct):
+    """Nodes that would wait for ever: a pool is used up by nodes that do not move."""
+
+    nodes: str
+    count: int
+    budget: str
+    pool: str
+
+
+class ProspectRow(Struct):
+    """What a change would lead to. ``duration_s`` is until the last node is there, as durations are
+    known now and if nothing fails; ``critical`` says what that waits for; ``disrupted`` counts nodes."""
+
+    moving: list[OutlookRow]
+    still: list[StandingRow]
+    blocked: list[StandingRow]
+    held: list[StandingRow]
+    quarantined: list[StandingRow]
+    stuck: list[StuckRow]
+    moving_count: int
+    disrupted: int
+    duration_s: int
+    critical: list[LegRow]
+
+
+class Preview(Struct):
+    """A dry run: what would change, and what the ``nodes`` that it concerns would do."""
+
+    nodes: str
+    changes: list[ChangeRow]
+    prospect: ProspectRow

@@ -17,16 +17,19 @@ from kedge.site.problems import Place, Problems, listed, shorten
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A value (or, for a hold, a reason) that a person set, by whom and when (since the epoch)."""
+    """A value (or, for a hold, a reason) that a person set, by whom and when (since the epoch), and
+    of what, where it was not the node itself."""
 
     value: Value
     by: str = ""
     at: float = 0.0
+    of: str = ""
 
     @property
     def origin(self) -> Origin:
-        """``set by alice``, and when."""
-        return Origin(f"set by {self.by}" if self.by else "set", at=self.at)
+        """``set by alice`` (``group rack1, set by alice``), and when."""
+        words = f"set by {self.by}" if self.by else "set"
+        return Origin(f"{self.of}, {words}" if self.of else words, at=self.at)
 
 
 Overrides = Mapping[str, Mapping[str, Value | Override]]

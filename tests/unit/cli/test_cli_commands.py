@@ -92,7 +92,7 @@ def test_release_says_what_it_could_not_end(
     assert run(["node", "release", "n[1-4]"]) == 0
     told = capsys.readouterr().err
     assert "n[1-3]: released" in told
-    assert "n4: still held by the site: node n4 (site.yaml:7)" in told
+    assert "n4: still held: node n4 (site.yaml:7). Next: take hold out of site.yaml" in told
 
 
 def test_the_master_hears_who_asked_and_what(served: Any) -> None:

@@ -44,13 +44,16 @@ def calm(name: str = "calm", slow_s: float = 0.0) -> Module:
 
 
 @asynccontextmanager
-async def small_master(state_dir: Path, *modules: Module) -> AsyncGenerator[Master]:
-    """A running master with four nodes."""
+async def small_master(
+    state_dir: Path, *modules: Module, again: bool = False
+) -> AsyncGenerator[Master]:
+    """A running master with four nodes; ``again``: with the site that it had before."""
     settings = Settings(
         state_dir, state_dir / "api.sock", sync_address="127.0.0.1", sync_port=0, heartbeat_s=1.0
     )
     async with running(settings, modules, Host()) as master:
-        master.operations.apply(FILES, "test")
+        if not again:
+            master.operations.apply(FILES, "test")
         yield master
 
 

@@ -21,7 +21,7 @@ async def test_what_was_learned_is_there_after_a_restart(tmp_path: Path) -> None
         await until(lambda: converged(master))
         before = cost(master)
         assert before["runs"] == 4 and before["learned_s"] == 1
-    async with small_master(tmp_path, calm()) as master:
+    async with small_master(tmp_path, calm(), again=True) as master:
         assert cost(master) == before
 
 
