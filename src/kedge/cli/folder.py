@@ -6,10 +6,7 @@ import os
 from pathlib import Path
 
 from kedge.lib.errors import KedgeError
-
-MOST_BYTES = 32_000_000
-MOST_FILES = 5000
-NEVER = frozenset(("secrets.yaml", "secrets.yml"))
+from kedge.lib.site_files import MOST_BYTES, MOST_FILES, NEVER
 
 
 def read_folder(folder: Path) -> dict[str, str]:

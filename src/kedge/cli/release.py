@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kedge.ci.git import read_commit
 from kedge.cli.folder import read_folder
-from kedge.cli.git import read_commit
 from kedge.cli.output import confirmed, say, show
 from kedge.cli.session import ask, output_option, yes_option
 

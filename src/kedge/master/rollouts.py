@@ -39,6 +39,9 @@ KIND = "rollout"
 ROUND_S = 1.0
 LOOK_ALL_S = 60.0
 
+LATER = ("store.conflict", "scheduler.not_draining", "scheduler.silent")
+"""Somebody committed meanwhile, or the scheduler is not there yet: it is decided again."""
+
 Change = Callable[[Rollout, Progress], Progress]
 
 
@@ -183,7 +186,7 @@ class Rollouts:
             else:
                 await self._requeue(action)
         except KedgeError as error:
-            if error.code == "store.conflict":  # somebody committed meanwhile: decided again
+            if error.code in LATER:
                 return
             self._stop(rollout.name, str(error))
 

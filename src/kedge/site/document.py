@@ -9,7 +9,7 @@ from kedge.site import words
 from kedge.site.problems import Place, Problems
 from kedge.site.tree import Table, Tree, read_yaml
 
-NOT_OF_THE_SITE = frozenset(("lab.yaml", "lab.yml"))
+NOT_OF_THE_SITE = frozenset(("ci.yaml", "lab.yaml", "lab.yml"))
 """Files that may lie beside a site and describe something else."""
 
 

@@ -7,8 +7,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from kedge.cli.folder import MOST_BYTES, MOST_FILES, NEVER
 from kedge.lib.errors import KedgeError
+from kedge.lib.site_files import MOST_BYTES, MOST_FILES, NEVER
 
 GIT_TIMEOUT_S = 60.0
 
@@ -42,10 +42,20 @@ def read_commit(folder: Path, ref: str) -> tuple[dict[str, str], str]:
 
     Raises `KedgeError` for what is no commit, and for a folder that is too large or holds secrets.
     """
+    commit = commit_of(folder, ref)
+    raw = git(folder, "archive", "--format=tar", commit, ".")
+    return site_texts(raw, f"{folder} at {ref}"), commit
+
+
+def commit_of(folder: Path, ref: str) -> str:
+    """The full name of the commit that ``ref`` names."""
     if ref.startswith("-"):
         raise KedgeError("git.ref", f"{ref!r} names no commit")
-    commit = git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").decode().strip()
-    raw = git(folder, "archive", "--format=tar", commit, ".")
+    return git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").decode().strip()
+
+
+def site_texts(raw: bytes, where: str) -> dict[str, str]:
+    """The texts of a site's folder from git's tar archive of it; raises `KedgeError`."""
     files: dict[str, str] = {}
     size = 0
     with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
@@ -63,13 +73,13 @@ def read_commit(folder: Path, ref: str) -> tuple[dict[str, str], str]:
             if size > MOST_BYTES or len(files) >= MOST_FILES:
                 raise KedgeError(
                     "site.too_large", f"holds more than {MOST_FILES} files or {MOST_BYTES} bytes",
-                    where=f"{folder} at {ref}",
+                    where=where,
                 )  # fmt: skip
             body = archive.extractfile(member)
             text = _text(body.read() if body is not None else b"", name)
             if text is not None:
                 files[name] = text
-    return files, commit
+    return files
 
 
 def _text(raw: bytes, name: str) -> str | None:
