@@ -147,10 +147,10 @@ class Slurm:
         )  # fmt: skip
         until(lambda: (folder / "munge.socket").exists(), "munged")
 
-    def start_node(self, name: str) -> None:
-        """Start a node's slurmd."""
+    def start_node(self, name: str, *options: str) -> None:
+        """Start a node's slurmd; with ``-b`` it says that the node was booted just now."""
         (self.folder / f"spool-{name}").mkdir(exist_ok=True)
-        self._start(name, "slurmd", "-D", "-N", name)
+        self._start(name, "slurmd", "-D", "-N", name, *options)
 
     def stop(self, name: str) -> None:
         """Stop one of the processes by its name (``slurmctld``, ``n3``)."""

@@ -39,6 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollout": ("rollout:rollout", "Move nodes to a release in stages, and back."),
     "submaster": ("submaster:submaster", "Let sub-masters join, look at them, and forget them."),
     "ci": ("ci:ci", "Take what is pushed to git to a release and into a rollout."),
+    "scheduler": (
+        "scheduler:scheduler",
+        "Look at nodes as the batch system has them, and hand drains back.",
+    ),
     "image": ("image:image", "Import images and look at them."),
     "layer0": ("layer0:layer0", "Build the boot environment, and list what was built."),
     "secret": ("secret:secret", "Store credentials that the site names."),

@@ -75,12 +75,16 @@ def _failed(node: NodeState, condition: Condition) -> str:
     if condition.phase == "waiting" and "the breaker is open" in condition.why:
         return condition.why
     if condition.discovered.get("health.verdict") == "fail":
-        return f"the health check failed{_failing_checks(node.seen('health.failing'))}"
+        return f"the health check failed{_failing_checks(node.seen('health.failed'))}"
     return ""
 
 
-def _failing_checks(failing: Value) -> str:
-    return f": {failing}" if failing else ""
+def _failing_checks(failed: Value) -> str:
+    checks = (
+        [check for check in failed if isinstance(check, dict)] if isinstance(failed, list) else []
+    )
+    said = "; ".join(f"{check.get('check')}: {check.get('why')}" for check in checks)
+    return f": {said}" if said else ""
 
 
 def _aside(node: NodeState, condition: Condition) -> str:

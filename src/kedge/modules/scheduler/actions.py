@@ -36,6 +36,36 @@ async def give_back(io: Io, args: Mapping[str, Value]) -> Value:
     return {"nodes": nodeset.fold(ours)}
 
 
+async def requeue(io: Io, args: Mapping[str, Value]) -> Value:
+    """Requeue the jobs of ``{"nodes"}`` (a nodeset or a list) that Kedge is draining."""
+    given = args.get("nodes")
+    names = [str(n) for n in given] if isinstance(given, list) else nodeset.expand(str(given or ""))
+    jobs = await watch_of(io).requeue(names)
+    for name in names:
+        io.event(name, "scheduler", "requeue", ", ".join(jobs) or "no job ran")
+    return {"nodes": nodeset.fold(names), "jobs": list(jobs)}
+
+
+async def show(io: Io, args: Mapping[str, Value]) -> Value:
+    """Every node as the scheduler has it."""
+    rows: list[Value] = []
+    for name, node in io.nodes().items():
+        jobs = node.seen("scheduler.jobs")
+        rows.append(
+            {
+                "node": name,
+                "state": node.seen("scheduler.state"),
+                "drained_by": node.seen("scheduler.drained_by"),
+                "release": node.seen("scheduler.release"),
+                "jobs": len(jobs) if isinstance(jobs, list) else 0,
+                "notice": node.seen("scheduler.notice"),
+            }
+        )
+    return rows
+
+
 def declare(module: Module) -> None:
     """Add the verbs to the module."""
     module.action("give-back")(give_back)
+    module.action("requeue")(requeue)
+    module.action("status", harmless=True)(show)

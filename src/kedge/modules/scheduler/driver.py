@@ -102,6 +102,10 @@ class Driver(Protocol):
         """Take these nodes back into service."""
         ...
 
+    def requeue(self, jobs: Sequence[str]) -> None:
+        """Put these jobs back into the queue; they begin anew elsewhere."""
+        ...
+
     def carry(self, nodes: Sequence[str], features: Sequence[str]) -> None:
         """Have these nodes offer exactly these features."""
         ...

@@ -53,6 +53,10 @@ class Commands:
         """See `Driver`."""
         self._update(nodes, "state=RESUME")
 
+    def requeue(self, jobs: Sequence[str]) -> None:
+        """See `Driver`."""
+        self._run("scontrol", "requeue", ",".join(jobs))
+
     def carry(self, nodes: Sequence[str], features: Sequence[str]) -> None:
         """See `Driver`."""
         offered = ",".join(features)

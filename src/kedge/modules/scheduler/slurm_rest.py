@@ -73,6 +73,10 @@ class Rest:
         else:
             self._instead().resume(nodes)
 
+    def requeue(self, jobs: Sequence[str]) -> None:
+        """See `Driver`. No version of the API can."""
+        self._instead().requeue(jobs)
+
     def carry(self, nodes: Sequence[str], features: Sequence[str]) -> None:
         """See `Driver`."""
         if self._able():
@@ -89,7 +93,7 @@ class Rest:
     def _instead(self) -> Driver:
         if self._other is None:
             raise KedgeError(
-                "scheduler.read_only", f"v0.0.{self._version} of Slurm's API cannot change nodes",
+                "scheduler.read_only", f"v0.0.{self._version} of Slurm's API cannot do this",
                 where=self._endpoint.url,
                 next_step="Install Slurm's commands here, or a slurmrestd of 23.02 or later",
             )  # fmt: skip
@@ -117,6 +121,8 @@ class Rest:
             )  # fmt: skip
         said = re.search(rb'"(?:description|error)":\s*"([^"]{1,300})"', answer)
         why = said[1].decode(errors="replace") if said else f"status {status}"
+        if why == "Unspecified error":  # all that older versions say of a token they do not take
+            why += "; perhaps the token is not valid"
         return silent(self._endpoint.url, f"{what}: {why}")
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:

@@ -156,6 +156,24 @@ class Watch:
             return
         await self.orders.give((what, about), node.name)
 
+    async def requeue(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Requeue the jobs of nodes that Kedge is draining; raises `KedgeError` for any other."""
+        if self._driver is None or self._cluster is None:
+            raise KedgeError("scheduler.none", self._why_unknown())
+        jobs: dict[str, None] = {}
+        for name in names:
+            seen = self._cluster.nodes.get(name)
+            if seen is None or seen.state != "draining" or seen.drained_by != "kedge":
+                raise KedgeError(
+                    "scheduler.not_draining", "is not being drained by Kedge", where=name,
+                    next_step="Only jobs of nodes that Kedge drains are requeued",
+                )  # fmt: skip
+            jobs.update(dict.fromkeys(job.id for job in seen.jobs))
+        if jobs:
+            await self._io.blocking(LANE, self._driver.requeue, tuple(jobs), timeout_s=CALL_S)
+            self._again.set()
+        return tuple(jobs)
+
     async def _tell(self, kind: Kind, nodes: Sequence[str]) -> Errors:
         driver = self._driver
         if driver is None:
