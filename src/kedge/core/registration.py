@@ -22,6 +22,7 @@ def check(modules: Sequence[Module]) -> None:
     if not errors:
         variables = {v.name: v for m in modules for v in m.variables}
         errors = [
+            *_domains(variables),
             *_guards(variables),
             *_relations(variables),
             *_references(modules, variables),
@@ -53,6 +54,13 @@ def _names(modules: Sequence[Module]) -> Iterator[KedgeError]:
             other = seen[sort, name]
             yield _error("twice", f"{sort} {name} is declared twice", f"modules {other}, {module}")
         seen[sort, name] = module
+
+
+def _domains(variables: Mapping[str, Variable]) -> Iterator[KedgeError]:
+    for variable in variables.values():
+        twice = sorted({s for s in variable.domain if variable.domain.count(s) > 1})
+        if twice:
+            yield _error("twice", f"has the symbol {', '.join(twice)} twice", variable.name)
 
 
 def _guards(variables: Mapping[str, Variable]) -> Iterator[KedgeError]:

@@ -55,6 +55,10 @@ def declared_twice(module: Module) -> None:
     module.variable("x", Enum(("b",)))
 
 
+def a_symbol_twice(module: Module) -> None:
+    module.variable("x", Enum(("a", "b", "a")))
+
+
 def protects_an_unknown_symbol(module: Module) -> None:
     module.protects("power.state", {"power.state": "on"}, to="purple")
 
@@ -141,6 +145,7 @@ def duty_carries_out_what_the_head_does(module: Module) -> None:
         (while_cycle, "while_cycle", ("third.x", "third.y")),
         (on_timeout, "on_timeout", ("third.go", "third.y")),
         (declared_twice, "twice", ("third.x",)),
+        (a_symbol_twice, "twice", ("third.x", "symbol a")),
         (breaks_its_own_guard, "reset", ("third.go", "third.x", "power.state")),
         (contradiction, "contradiction", ("power.", "third")),
         (bad_relation, "unknown_variable", ("third.x", "power.nothing")),

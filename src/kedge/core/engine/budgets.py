@@ -201,6 +201,10 @@ class Budgets:
         """Whether it holds anything."""
         return holder in self._holds
 
+    def wanted(self, holder: str) -> Pools:
+        """The pools that it waits for."""
+        return self._wants.get(holder, ())
+
     def overdrawn(self, holder: str) -> bool:
         """Whether a pool that it holds is used beyond its limit."""
         queues = [self._queues[pool] for pool in self._holds.get(holder, ())]

@@ -163,6 +163,14 @@ class Common:
         self.serial += 1
         return self.serial
 
+    def forget(self) -> None:
+        """Forget all that was remembered in numbers of a graph."""
+        for kept in (
+            self.transitions, self.moves, self.grounds, self.drawn, self._readings, self._states,
+            self.durations_s,
+        ):  # fmt: skip
+            kept.clear()
+
     def shared(self, state: State) -> State:
         """The one tuple that all nodes in this state share."""
         if len(self._states) > STATES_KEPT:

@@ -12,6 +12,7 @@ from typing import Any
 
 from kedge.core.condition import Condition
 from kedge.core.engine import keeping, showing
+from kedge.core.engine.adopting import adopt
 from kedge.core.engine.asking import looked_at
 from kedge.core.engine.breaker import Breaker
 from kedge.core.engine.budgets import Usage
@@ -25,7 +26,7 @@ from kedge.core.engine.prospect import Prospect, Would, foresee
 from kedge.core.engine.record import Record
 from kedge.core.engine.settings import Settings
 from kedge.core.engine.waking import due
-from kedge.core.events import Effect, Event, Many, Pool, each
+from kedge.core.events import ConfiguredMany, Effect, Event, Many, Pool, each
 from kedge.core.explain import Explainer
 from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
@@ -74,11 +75,30 @@ class Engine:
 
     def advance(self, events: Iterable[Event], now: float) -> list[Effect | Many]:
         """Take in many events at once. What concerns many nodes alike comes out as one `Many`."""
+        common = self._begin(now)
+        take_in(common, events, self._saved)
+        look_again(common)
+        return self._finish()
+
+    def adopt(
+        self, graph: Graph, told: Iterable[ConfiguredMany], now: float
+    ) -> list[Effect | Many]:
+        """Go over to another graph: no node is reset, nothing in flight begins again. ``told`` are the
+        goals and fingerprints that follow from the graph; they count as nobody's word."""
+        common = self._begin(now)
+        adopt(common, graph, told)
+        look_again(common)
+        self.graph, self.planner = graph, common.planner
+        return self._finish()
+
+    def _begin(self, now: float) -> Common:
         common = self._common
         common.now = max(now, common.now)
         common.effects = []
-        take_in(common, events, self._saved)
-        look_again(common)
+        return common
+
+    def _finish(self) -> list[Effect | Many]:
+        common = self._common
         while (timer := common.timers.due(common.now)) is not None:
             due(common, *timer)
             look_again(common)

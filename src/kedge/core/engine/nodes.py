@@ -7,7 +7,7 @@ folded again. Cells are never changed; those that no node is in are swept once t
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,6 +192,34 @@ class Nodes:
         """The rows of one part of the nodes."""
         columns = self.columns
         return np.flatnonzero((columns.bucket == bucket) & columns.alive).astype(np.int32)
+
+    # --- another graph -------------------------------------------------------------------------
+
+    def take_apart(self, now: float, which: Callable[[Cell], bool]) -> None:
+        """Open all nodes of the cells for which it is true."""
+        column = self.columns.cell
+        for number in map(int, np.unique(column[column >= 0])):
+            if which(self.cells[number]):
+                for row in np.flatnonzero(column == number).tolist():
+                    self.open(row, now)
+
+    def translate(self, over: Callable[[Cell], Cell]) -> None:
+        """Put another cell with the same slots in the place of each; nodes stay where they are."""
+        self._sweep()
+        numbers: dict[Hashable, int] = {}
+        renumbered = np.full(len(self.cells) + 1, APART, np.int32)
+        cells: list[Cell] = []
+        for number, old in enumerate(self.cells):
+            cell = over(old)
+            found = numbers.setdefault(cell.key, len(cells))
+            if found == len(cells):
+                cells.append(cell)
+            renumbered[number] = found
+        self.cells, self._numbers = cells, numbers
+        self.columns.cell = renumbered[self.columns.cell]
+        differs = np.array([*(cell.differs for cell in cells), False], np.bool_)
+        plain = self.columns.cell != APART
+        self.columns.differs[plain] = differs[self.columns.cell[plain]]
 
     def _sweep(self) -> None:
         """Forget the cells that no node is in."""

@@ -74,7 +74,7 @@ def _configured(
 ) -> None:
     changed = told or goals != record.goals or event.hold != record.hold
     changed = changed or event.elsewhere != record.elsewhere
-    _note_goals(common, record, goals)
+    note_goals(common, record, goals)
     if record.group != event.group:
         common.breaker.leave(record.group, record.name)
         common.breaker.join(event.group)
@@ -124,7 +124,7 @@ def leased(common: Common, event: GroupLeased) -> None:
             common.wake(name)
 
 
-def _note_goals(common: Common, record: Record, goals: Goals) -> None:
+def note_goals(common: Common, record: Record, goals: Goals) -> None:
     before, after = (common.compiled.named(g) for g in (record.goals, goals))
     for name in sorted({*before, *after}):
         was, is_now = before.get(name, ""), after.get(name, "")

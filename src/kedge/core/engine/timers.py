@@ -8,6 +8,7 @@ anything. So the heap holds a few entries per node or cohort, and setting one co
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,6 +59,12 @@ class Timers:
             return None
         when, _, timer = heapq.heappop(self._heap)
         return when, timer
+
+    def translate(self, over: Callable[[Timer], Timer | None]) -> None:
+        """Put another timer in the place of each, due when it was; None takes it out."""
+        translated = ((when, place, over(timer)) for when, place, timer in self._heap)
+        self._heap = [(when, place, timer) for when, place, timer in translated if timer]
+        heapq.heapify(self._heap)
 
     def next(self) -> float | None:
         """When the next one is due."""
