@@ -14,6 +14,7 @@ from kedge.agent.duties import host_files, image_activate
 from kedge.agent.machine import Machine
 from kedge.agent.orders import PREFIX, Answer, Orders
 from kedge.agent.place import LAYER0, RUNNING, Place
+from kedge.agent.process import Process
 from kedge.agent.travelling import Travelling
 from kedge.agent.uplink import Say, Uplink
 from kedge.lib.errors import KedgeError
@@ -59,7 +60,7 @@ class Agent:
         selector.register(self.up.socket, selectors.EVENT_READ)
         if self._wake is not None:
             selector.register(self._wake, selectors.EVENT_READ)
-        watched: dict[int, Callable[[], None]] = {}
+        watched: dict[int, tuple[Process, Callable[[], None]]] = {}
         going = self.begin()
         while going and self.turn():
             self._watch(selector, watched)
@@ -71,9 +72,10 @@ class Agent:
                     living_on.drain(key.fd)
                     self._look_at = 0.0
                 else:
-                    watched[key.fd]()
-                    if key.fd not in self._descriptors():  # it is closed, or another's
-                        selector.unregister(key.fd)
+                    process, hear = watched[key.fd]
+                    hear()
+                    if self._processes().get(key.fd, (None,))[0] is not process:
+                        selector.unregister(key.fd)  # it is closed, or another's
                         del watched[key.fd]
         if going:
             self.end()
@@ -165,15 +167,17 @@ class Agent:
             if self._state.get("running"):
                 self.up.discover({"files.running": written})
 
-    def _descriptors(self) -> dict[int, Callable[[], None]]:
-        """What to read from besides the socket, and who reads it."""
+    def _processes(self) -> dict[int, tuple[Process, Callable[[], None]]]:
+        """What runs beside the agent, by the descriptor to read from, and who reads it."""
         both = ((self.orders.process, self.hear_order), (self.duties.process, self.hear_duty))
-        return {process.descriptor: hear for process, hear in both if process is not None}
+        return {p.descriptor: (p, hear) for p, hear in both if p is not None}
 
     def _watch(
-        self, selector: selectors.BaseSelector, watched: dict[int, Callable[[], None]]
+        self,
+        selector: selectors.BaseSelector,
+        watched: dict[int, tuple[Process, Callable[[], None]]],
     ) -> None:
-        wanted = self._descriptors()
+        wanted = self._processes()
         for descriptor in wanted.keys() - watched.keys():
             selector.register(descriptor, selectors.EVENT_READ)
         watched.update(wanted)

@@ -6,6 +6,7 @@ The agent never imports this; a duty's process does, and gives all memory back w
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import marshal
 import os
@@ -117,7 +118,16 @@ def _load(place: Place, declared: Declared) -> dict[str, Any]:
     if not path.name.isalnum():
         raise _failure(declared, "its digest is not one")
     wanted = Wanted(declared.digest, declared.size_bytes, "duty", "a duty's file", _PLACE_AGAIN)
-    fetch(place.boot.url, wanted, path, lambda size: None, give_up_s=_FETCH_S)
+    with path.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # an order of this duty may fetch it at the same time
+        fetch(place.boot.url, wanted, path, lambda size: None, give_up_s=_FETCH_S)
+        code = _compiled(declared, path)
+    names: dict[str, Any] = {"__name__": f"kedge_duty_{declared.name.replace('.', '_')}"}
+    exec(code, names)
+    return names
+
+
+def _compiled(declared: Declared, path: Path) -> CodeType:
     compiled = path.with_suffix(f".{sys.implementation.cache_tag}")
     code: CodeType | None = None
     with contextlib.suppress(OSError, ValueError, EOFError, TypeError):
@@ -127,9 +137,7 @@ def _load(place: Place, declared: Declared) -> dict[str, Any]:
         draft = compiled.with_suffix(".new")
         draft.write_bytes(marshal.dumps(code))
         draft.replace(compiled)
-    names: dict[str, Any] = {"__name__": f"kedge_duty_{declared.name.replace('.', '_')}"}
-    exec(code, names)
-    return names
+    return code
 
 
 def _run_program(place: Place, command: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
