@@ -86,6 +86,7 @@ class Agent:
         if self._place.stage == LAYER0 and self._state.get("image"):
             return False  # an earlier agent of this boot had prepared the hand-over already
         self._report_first()
+        self.duties.configured(self.up.configured, self._machine.now())  # an earlier agent's record
         return True
 
     def turn(self) -> bool:

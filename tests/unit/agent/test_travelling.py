@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 from layer0_head import Blobs, Head
 
 from kedge.agent.agent import Agent
-from kedge.agent.place import Place
 from kedge.agent.travelling import REPORT_MAX_BYTES, checked, parse
 
 GOOD = """
@@ -43,12 +42,15 @@ def entry(head_folder: Path, source: str, **changes: Any) -> dict[str, Any]:
     return told | changes
 
 
-@pytest.fixture
-def agent(place_at: Any, blobs: Blobs) -> Iterator[Callable[..., Place]]:
-    pids: list[int] = []
+class Agents:
+    """Starts agents, each in a process of its own."""
 
-    def start(stage: str = "layer0") -> Place:
-        place = place_at(stage, url=f"http://127.0.0.1:{blobs.port}")
+    def __init__(self, place_at: Any, url: str) -> None:
+        self._place_at, self._url = place_at, url
+        self._pids: list[int] = []
+
+    def __call__(self, stage: str = "layer0") -> None:
+        place = self._place_at(stage, url=self._url)
         pid = os.fork()
         if pid == 0:
             code = 99
@@ -56,13 +58,20 @@ def agent(place_at: Any, blobs: Blobs) -> Iterator[Callable[..., Place]]:
                 code = Agent(place, lambda text: None).run()
             finally:
                 os._exit(code)
-        pids.append(pid)
-        return place
+        self._pids.append(pid)
 
-    yield start
-    for pid in pids:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
+    def stop(self) -> None:
+        for pid in self._pids:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+        self._pids.clear()
+
+
+@pytest.fixture
+def agent(place_at: Any, blobs: Blobs) -> Iterator[Agents]:
+    agents = Agents(place_at, f"http://127.0.0.1:{blobs.port}")
+    yield agents
+    agents.stop()
 
 
 def test_it_fetches_runs_and_reports_a_duty(agent: Any, head: Head, blobs: Blobs) -> None:
@@ -98,6 +107,20 @@ def test_a_changed_configuration_is_looked_at_at_once_and_the_file_is_fetched_on
         values = lambda: (head.discovered("duty/tune.look") or {}).get("values", {})  # noqa: E731
         head.wait(lambda w=wanted, v=values: v().get("tune.wanted") == w, 20)
     assert len(blobs.requests) == 1
+
+
+def test_an_agent_that_was_started_again_runs_the_duties_that_it_knows(
+    agent: Any, head: Head, blobs: Blobs
+) -> None:
+    source = "import os\ndef observe(here):\n    return {'tune.governor': os.getppid()}\n"
+    head.configure({"duty/tune.look": entry(blobs.directory, source)})
+    seen: list[Any] = []
+    for _ in range(2):
+        agent.stop()
+        agent()
+        told = lambda: head.discovered("duty/tune.look")  # noqa: E731
+        head.wait(lambda t=told: t() is not None and t() not in seen, 20)
+        seen.append(told())
 
 
 def test_a_file_with_another_digest_is_never_run(
