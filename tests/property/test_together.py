@@ -159,6 +159,10 @@ def test_together_is_as_alone(batch: int) -> None:
             assert due == two[1].engine.next_timeout()
             now = due if due is not None and rng.random() < 0.4 else now + rng.uniform(0, 3)
             events = random_event(rng, graph, nodes, two, calm)
+            if rng.random() < 0.3:  # several at once, about some nodes twice
+                more = random_event(rng, graph, nodes, two, calm)
+                if not isinstance(events[0], list) and not isinstance(more[0], list):
+                    events = [*events, *more]
             both = events if isinstance(events[0], list) else [events, events]
             told = [d.tell(e, now) for d, e in zip(two, both, strict=True)]
             assert told[0] == told[1]

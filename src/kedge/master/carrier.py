@@ -74,6 +74,7 @@ class StepCarrier:
         elif mutation.where == "node":
             self._io.order(effect.node, mutation.name, {})
         if mutation.where != "node":
+            self._head.settle()  # the handler may have seen the effect already
             await self._confirm(effect, mutation)
 
     async def _confirm(self, effect: StartStep, mutation: Mutation) -> None:

@@ -6,49 +6,33 @@ observed, what is configured, what failed. What the engine then wants goes to th
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from kedge.core.engine.engine import Engine
 from kedge.core.events import (
     BudgetSet,
     Effect,
-    EndStep,
     Event,
     Many,
     NodeConfigured,
     NodeRemoved,
-    Noted,
-    Observed,
-    RequestDone,
-    StartDiscovery,
-    StartStep,
-    Tick,
-    each,
+    ObservedMany,
 )
 from kedge.core.graph import Graph
 from kedge.core.kinds import Value, ValueProblem
-from kedge.core.node import Configuration, Observation
+from kedge.core.node import Configuration
 from kedge.core.variable import UNKNOWN
 from kedge.lib.errors import KedgeError
 from kedge.master.budgets import Membership, limits_of
 from kedge.master.clock import Clock
+from kedge.master.ears import Ears
+from kedge.master.garbage import lives_long
 from kedge.master.journal import Journal
 from kedge.master.nodes import NodeState
+from kedge.master.sending import Carrier, send
+from kedge.master.telling import GoalsOf, Moment, put_together
 from kedge.site.model import Site, same_node, same_surroundings
-from kedge.stores.port import Note
-
-
-class Carrier(Protocol):
-    """Who carries out what the engine asks for."""
-
-    def start_step(self, effect: StartStep) -> None: ...
-    def end_step(self, effect: EndStep) -> None: ...
-    def start_discovery(self, effect: StartDiscovery) -> None: ...
-    def forget(self, node: str) -> None: ...
 
 
 class Head:
@@ -64,7 +48,6 @@ class Head:
 
     def __init__(self, graph: Graph, engine: Engine, clock: Clock, journal: Journal) -> None:
         self.graph = graph
-        self.engine = engine
         self.clock = clock
         self.journal = journal
         self.nodes: dict[str, NodeState] = {}
@@ -84,76 +67,29 @@ class Head:
         for name, variable in graph.variables.items():
             if variable.relation is not None:
                 self._related.setdefault(variable.relation.to, []).append(name)
-        self._events: deque[Event] = deque()
-        self._draining = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._goals = GoalsOf(graph)
+        self._moment = Moment(clock)
+        self._ears = Ears(engine, clock, self._moment, self._send)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, which knows all that was told so far."""
+        return self._ears.engine
 
     def feed(self, event: Event) -> None:
         """Tell the engine, and send out all that follows from it."""
-        self._events.append(event)
-        if self._draining:
-            return
-        self._draining = True
-        try:
-            while self._events:
-                self._send(self.engine.step(self._events.popleft(), self.clock.now()))
-        finally:
-            self._draining = False
-        self._set_timer()
+        self._ears.tell((event,))
+
+    def settle(self) -> None:
+        """Have the engine take in all that was told."""
+        self._ears.settle()
 
     def _send(self, effects: Iterable[Effect | Many]) -> None:
-        """Carry effects out. What is noted of a node in one go becomes one entry of the log."""
-        noted: dict[str, list[Note]] = {}
-        for effect in effects:
-            if isinstance(effect, Noted):
-                noted.setdefault(effect.node, []).append(note_of(effect))
-            elif not isinstance(effect, Many):
-                self._carry_out(effect)
-            else:
-                if not noted.keys().isdisjoint(effect.nodes):
-                    self._write(noted)
-                self._send_many(effect)
-        self._write(noted)
-
-    def _send_many(self, many: Many) -> None:
-        notes = tuple(note_of(effect) for effect in many.effects if isinstance(effect, Noted))
-        if notes:
-            self.journal.add(tuple(many.nodes), notes)
-        if len(notes) < len(many.effects):
-            for effect in each(many):
-                if not isinstance(effect, Noted):
-                    self._carry_out(effect)
-
-    def _write(self, noted: dict[str, list[Note]]) -> None:
-        for node, notes in noted.items():
-            self.journal.add((node,) if node else (), tuple(notes))
-        noted.clear()
-
-    def _carry_out(self, effect: StartStep | EndStep | StartDiscovery | RequestDone) -> None:
-        match effect:
-            case StartStep():
-                self.carrier.start_step(effect)
-            case EndStep():
-                self.carrier.end_step(effect)
-            case StartDiscovery():
-                self.carrier.start_discovery(effect)
-            case RequestDone():
-                self.journal.publish("request", {"node": effect.node, "id": effect.request_id})
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = self.engine.next_timeout()
-        if due is not None:
-            delay_s = max(0.0, due - self.clock.now())
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(delay_s, self.feed, Tick())
+        send(effects, self.carrier, self.journal)
 
     def close(self) -> None:
         """Start nothing any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._ears.close()
 
     def observe(self, name: str, values: Mapping[str, Value], by: str) -> None:
         """Take in discovered values (None: it can no longer be told); raises `KedgeError` for values
@@ -161,15 +97,16 @@ class Head:
         node = self.nodes.get(name)
         if node is None:
             return
-        symbols: dict[str, str] = {}
         checked = {key: self.check(name, key, value) for key, value in values.items()}
+        symbols: dict[str, str] = {}
         for key, value in checked.items():
-            node.discovered[key] = Observation(value, self.clock.wall(), by)
+            node.discovered[key] = self._moment.seen(key, value, by)
             if self.graph.variables[key].planned:
                 symbols[key] = self._symbol(node, key)
         if symbols:
-            self.feed(Observed(name, symbols, by))
-        self.journal.publish("node", {"node": name})
+            self._ears.gather(name, symbols, by, fresh=True)
+        if self.journal.watched:
+            self.journal.publish("node", {"node": name})
 
     def check(self, node: str, key: str, value: Value) -> Value:
         """A value as its variable takes it; raises `KedgeError`."""
@@ -218,7 +155,7 @@ class Head:
                 if key in node.discovered:
                     symbols[key] = self._symbol(node, key)
         if symbols:
-            self.feed(Observed(node.name, symbols, "configured", fresh=False))
+            self._ears.gather(node.name, symbols, "configured", fresh=False)
 
     def configure(self, site: Site) -> None:
         """Take a whole site: nodes that appear, change or go."""
@@ -238,35 +175,41 @@ class Head:
             self.feed(NodeRemoved(name))
             self.carrier.forget(name)
         alike = before is not None and same_surroundings(before, site)
+        changed: dict[frozenset[str], list[NodeState]] = {}
         for name, configuration in site.nodes.items():
             if alike and before is not None and same_node(before, site, name):
                 continue
-            self._configure_node(name, configuration)
-
-    def _configure_node(self, name: str, configuration: Configuration) -> None:
-        node = self.nodes.get(name)
-        if node is None:
-            node = self.nodes[name] = NodeState(configuration, self.graph.variables)
-            self._tell_configured(node)
+            node = self.nodes.get(name)
+            if node is None:
+                node = self.nodes[name] = NodeState(configuration, self.graph.variables)
+                changed.setdefault(frozenset(), []).append(node)
+            else:
+                changed.setdefault(node.reconfigure(configuration), []).append(node)
+        every = [node for nodes in changed.values() for node in nodes]
+        self._ears.tell(put_together(map(self._configured_as, every)), at_once=False)
+        for variables, nodes in changed.items():
+            self._void(nodes, variables)
+        self.settle()
+        for node in every:
             self.configured(node)
-            return
-        changed = node.reconfigure(configuration)
+            self.journal.publish("node", {"node": node.name})
+        lives_long(len(every))
+
+    def _void(self, nodes: list[NodeState], changed: Iterable[str]) -> None:
+        """What relates to a changed value must be asked anew where it can be, or related anew."""
         void = {key for variable in changed for key in self._related.get(variable, ())}
-        for key in void & self._asked:
-            node.discovered.pop(key, None)
-        self._tell_configured(node)
-        if void & self._asked:
-            self.feed(
-                Observed(
-                    name,
-                    dict.fromkeys(sorted(void & self._asked), UNKNOWN),
-                    "configured",
-                    fresh=False,
-                )
-            )
-        self._relate(node, changed)
-        self.configured(node)
-        self.journal.publish("node", {"node": name})
+        if not void:
+            return
+        asked = sorted(void & self._asked)
+        for node in nodes:
+            for key in asked:
+                node.discovered.pop(key, None)
+        if asked:
+            names, unknown = [node.name for node in nodes], dict.fromkeys(asked, UNKNOWN)
+            told = ObservedMany(names, unknown, "configured", fresh=False)
+            self._ears.tell((told,), at_once=False)
+        for node in nodes:
+            self._relate(node, changed)
 
     @property
     def here(self) -> Site | None:
@@ -280,8 +223,9 @@ class Head:
     def owner_changed(self, names: Iterable[str]) -> None:
         """Somebody else acts on these nodes from now on, or this process does."""
         self._here = None
-        for node in [self.nodes[name] for name in names if name in self.nodes]:
-            self._tell_configured(node)
+        nodes = [self.nodes[name] for name in names if name in self.nodes]
+        self._ears.tell(put_together(map(self._configured_as, nodes)))
+        for node in nodes:
             self.configured(node)
             self.journal.publish("node", {"node": node.name})
 
@@ -297,23 +241,16 @@ class Head:
                 seen.setdefault(key, self._symbol(would, key))
         return {key: symbol for key, symbol in seen.items() if key in would.discovered}
 
-    def _tell_configured(self, node: NodeState) -> None:
+    def _configured_as(self, node: NodeState) -> NodeConfigured:
         configuration = node.configuration
-        self.feed(
-            NodeConfigured(
-                node.name,
-                goals=self.graph.goals(node.goals_from()),
-                hold=configuration.hold,
-                group=configuration.group,
-                fingerprint=node.fingerprint(),
-                hardware_class=str(node.configured("boot.arch") or ""),
-                limits=self._membership.limits(configuration) if self._membership else (),
-                spans=self._membership.spans(configuration) if self._membership else (),
-                elsewhere=self.elsewhere(configuration),
-            )
+        return NodeConfigured(
+            node.name,
+            goals=self._goals.of(node),
+            hold=configuration.hold,
+            group=configuration.group,
+            fingerprint=node.fingerprint(),
+            hardware_class=str(node.configured("boot.arch") or ""),
+            limits=self._membership.limits(configuration) if self._membership else (),
+            spans=self._membership.spans(configuration) if self._membership else (),
+            elsewhere=self.elsewhere(configuration),
         )
-
-
-def note_of(effect: Noted) -> Note:
-    """What the engine noted, as the log takes it."""
-    return Note(effect.what, effect.subject, effect.before, effect.after, effect.cause)

@@ -127,6 +127,11 @@ class Journal:
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody watches."""
+        return bool(self._watchers)
+
     def publish(self, topic: str, message: Mapping[str, Any] | Entry) -> None:
         """Tell those who watch now; nothing is kept."""
         for watcher in self._watchers:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +20,7 @@ class NodeState:
     discovered: dict[str, Observation] = field(default_factory=dict[str, Observation])
     facts: dict[str, Value] = field(default_factory=dict[str, Value])
     attached: bool = False
+    changes: int = 0
 
     @property
     def name(self) -> str:
@@ -53,19 +52,27 @@ class NodeState:
         values.update(self.refined)
         return values
 
-    def fingerprint(self) -> str:
-        """Equal exactly when the configured values are."""
-        text = json.dumps(self.goals_from(), sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    def wanted(self, variable: str) -> Value:
+        """As `goals_from` has it."""
+        if variable in self.refined:
+            return self.refined[variable]
+        values = self.configuration.values
+        return values[variable] if variable in values else self.variables[variable].default
 
-    def reconfigure(self, configuration: Configuration) -> set[str]:
+    def fingerprint(self) -> str:
+        """Another one whenever a person configured other values."""
+        return str(self.changes)
+
+    def reconfigure(self, configuration: Configuration) -> frozenset[str]:
         """Take a new configuration; returns the variables whose configured value changed."""
-        before = self.configuration.values
-        after = configuration.values
-        changed = {
+        before, after = self.configuration.values, configuration.values
+        self.configuration = configuration
+        if before == after:
+            return frozenset()
+        changed = frozenset(
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
-        }
+        )
         for name in changed:
             self.refined.pop(name, None)
-        self.configuration = configuration
+        self.changes += 1
         return changed

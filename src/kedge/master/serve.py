@@ -13,6 +13,7 @@ from kedge.core.graph import Graph
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
 from kedge.master.duties import DutyEntries, place_duties
+from kedge.master.garbage import collect_seldom
 from kedge.master.head import Head
 from kedge.master.host import Host
 from kedge.master.intent import Wishes
@@ -97,6 +98,7 @@ async def running(
 ) -> AsyncGenerator[Master]:
     """A running master on ``host``, with all its parts."""
     prepare_state_dir(settings)
+    collect_seldom()
     store = host.open_store(settings.state_dir)
     lanes = Lanes()
     try:

@@ -1,7 +1,6 @@
 """Taking events in: those about many nodes together, all others one by one.
 
-Observations that come one after another are put together by what was seen, unless a node is among them
-twice: then what came first is taken in first.
+Observations that come one after another are put together by what was seen, each node's in their order.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from kedge.core.engine import keeping
 from kedge.core.engine.asking import deafen, heard
 from kedge.core.engine.columns import Rows
 from kedge.core.engine.common import Common
+from kedge.core.engine.deciding import look_again
 from kedge.core.engine.failing import fail_step
 from kedge.core.engine.knowing import learn
 from kedge.core.engine.record import Record
@@ -50,35 +50,44 @@ def take_in(common: Common, events: Iterable[Event], kept: dict[str, keeping.Sav
         else:
             seen.flush()
             _told(common, event, kept)
+            look_again(common)  # what is taken by many later must find nobody else awake
     seen.flush()
 
 
 class _Seen:
-    """Observations put together."""
+    """Observations put together. What was seen of one node stays in its order: the first of every node
+    are taken in before the second of any."""
 
     def __init__(self, common: Common) -> None:
         self._common = common
-        self._alike: dict[Alike, list[int]] = {}
-        self._rows: set[int] = set()
+        self._rounds: list[dict[Alike, list[int]]] = []
+        self._times: dict[int, int] = {}
 
     def add(self, nodes: Sequence[str], values: Mapping[str, str], by: str, fresh: bool) -> None:
-        known = self._common.nodes.rows
-        rows = [row for node in nodes if (row := known.get(node)) is not None]
-        before = len(self._rows)
-        self._rows.update(rows)
-        if len(self._rows) != before + len(rows):
-            self.flush()
-            self._rows.update(rows)
-            if len(self._rows) != len(rows):  # twice among themselves, seen alike
-                rows = list(dict.fromkeys(rows))
+        known, times = self._common.nodes.rows, self._times
         alike = (tuple(values.items()), by, fresh)
-        self._alike.setdefault(alike, []).extend(rows)
+        first = self._round(0).setdefault(alike, list[int]())
+        for node in nodes:
+            row = known.get(node)
+            if row is not None:
+                time = times.get(row, 0)
+                times[row] = time + 1
+                if time:
+                    self._round(time).setdefault(alike, list[int]()).append(row)
+                else:
+                    first.append(row)
+
+    def _round(self, time: int) -> dict[Alike, list[int]]:
+        if time == len(self._rounds):
+            self._rounds.append({})
+        return self._rounds[time]
 
     def flush(self) -> None:
-        groups, self._alike = self._alike, {}
-        self._rows.clear()
-        for (values, by, fresh), rows in groups.items():
-            _observed(self._common, np.array(rows, np.int32), values, by, fresh)
+        rounds, self._rounds = self._rounds, []
+        self._times.clear()
+        for groups in rounds:
+            for (values, by, fresh), rows in groups.items():
+                _observed(self._common, np.array(rows, np.int32), values, by, fresh)
 
 
 def _observed(

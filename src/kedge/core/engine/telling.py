@@ -18,7 +18,7 @@ from kedge.core.engine.record import Record
 from kedge.core.engine.requests import drop_requests
 from kedge.core.engine.service import gone, leave, reconfigured
 from kedge.core.engine.steps import end_step, withdraw
-from kedge.core.engine.together import take
+from kedge.core.engine.together import CONFIGURED, take
 from kedge.core.events import ConfiguredMany, GroupLeased, RequestDone, Requested
 from kedge.core.planner.task import Goals
 
@@ -46,7 +46,7 @@ def configure(common: Common, event: ConfiguredMany, kept: dict[str, keeping.Sav
     )  # fmt: skip
     for (new, told), rows in alike.items():
         act = partial(_configured, common, event, goals, new, told)
-        take(common, np.array(rows, np.int32), ("configured", same, new, told), act)
+        take(common, np.array(rows, np.int32), (CONFIGURED, same, new, told), act)
 
 
 def _add(common: Common, node: str, group: str) -> int:

@@ -19,10 +19,15 @@ from kedge.core.events import Effect, EndStep, Many, Noted, StartDiscovery, Star
 
 TRANSITIONS_KEPT = 100_000
 
+CONFIGURED = "configured"
+
+Kind = tuple[Hashable, ...]
+"""Names an act; the first word of the one that configures nodes is `CONFIGURED`."""
+
 _NONE = np.zeros(0, np.int64)
 
 
-def take(common: Common, rows: Rows, kind: Hashable, act: Act) -> None:
+def take(common: Common, rows: Rows, kind: Kind, act: Act) -> None:
     """Carry ``act`` out for each of ``rows`` (no row twice). ``kind`` names the act: for one cell, the
     same kind must always do the same."""
     columns = common.nodes.columns
@@ -47,7 +52,7 @@ def alone(common: Common, row: int, act: Act) -> None:
         common.nodes.fold_row(row, common.now)
 
 
-def _take_cell(common: Common, rows: Rows, situation: int, kind: Hashable, act: Act) -> None:
+def _take_cell(common: Common, rows: Rows, situation: int, kind: Kind, act: Act) -> None:
     if situation < 0 or not common.settings.together:
         for row in rows.tolist():
             alone(common, row, act)
@@ -58,7 +63,7 @@ def _take_cell(common: Common, rows: Rows, situation: int, kind: Hashable, act: 
     if known is None:
         if len(common.transitions) >= TRANSITIONS_KEPT:
             common.transitions.clear()
-        known = watch(common, int(rows[0]), act)
+        known = watch(common, int(rows[0]), act, configures=kind[0] == CONFIGURED)
         if known is not None:
             common.transitions[key] = known
         rows = rows[1:]
@@ -135,5 +140,6 @@ def _tell(
     if len(rows) == 1:
         common.effects += effects
     else:
-        nodes = [names[int(row)] for row in rows]
+        places: list[int] = rows.tolist()
+        nodes = [names[row] for row in places]
         common.effects.append(Many(nodes, tuple(effects), prefix, tuple(steps)))

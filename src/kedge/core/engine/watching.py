@@ -22,10 +22,11 @@ Act = Callable[[Record], None]
 """What an event does to one node's record."""
 
 
-def watch(common: Common, row: int, act: Act) -> Transition | None:
+def watch(common: Common, row: int, act: Act, *, configures: bool) -> Transition | None:
     """Carry ``act`` out for one plain node, and say what the others of its cell may take over.
 
-    None where it was particular: something that nodes share was touched, or it does not fold.
+    None where it was particular: something that nodes share was touched, or it does not fold, or
+    it ``configures`` the node for the second time in one moment, which leaves no trace.
     """
     cell = common.nodes.cells[int(common.nodes.columns.cell[row])]
     record = common.nodes.open(row, common.now)
@@ -42,7 +43,8 @@ def watch(common: Common, row: int, act: Act) -> Transition | None:
     if not common.nodes.is_apart(row):
         return None  # it was removed
     number = common.nodes.fold_row(row, common.now)
-    if number == APART or shared != common.touched() or configured_at == common.now:
+    again = configures and configured_at == common.now
+    if number == APART or shared != common.touched() or again:
         return None
     effects = tuple(e for e in common.effects[effects_from:] if not isinstance(e, Many))
     of = _Serials(old, first)

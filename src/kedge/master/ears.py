@@ -1,0 +1,118 @@
+"""The head's ears: what is told goes to the engine in order, and what is told within a moment together.
+
+A person's word and a failure are taken in at once, observations after a short while in which others
+may follow. Whoever asks for the engine gets one that knows all that was told before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+from kedge.core.engine.engine import Engine
+from kedge.core.events import Effect, Event, Many, ObservedMany, Tick
+from kedge.master.clock import Clock
+from kedge.master.telling import Moment
+
+GATHER_S = 0.01
+"""So long observations wait for others, while they come one after another."""
+MOST_GATHERED = 20_000
+
+
+class Ears:
+    """Feeds one engine; ``send`` carries out what it wants. It lives in the event loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        moment: Moment,
+        send: Callable[[Iterable[Effect | Many]], None],
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._moment = moment
+        self._send = send
+        self._events: list[Event] = []
+        self._run: ObservedMany | None = None
+        self._speakers: list[str] = []
+        self._gathered = 0
+        self._draining = False
+        self._soon: asyncio.TimerHandle | None = None
+        self._settled_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due: float | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, which knows all that was told so far."""
+        self.settle()
+        return self._engine
+
+    def tell(self, events: Iterable[Event], *, at_once: bool = True) -> None:
+        """Tell the engine, and send out all that follows; or with the next that is told ``at_once``."""
+        self._events += events
+        self._run = None
+        if at_once:
+            self.settle()
+
+    def settle(self) -> None:
+        """Have the engine take in, in order, all that was told, and send out what follows from it."""
+        if self._draining or not self._events:
+            return
+        self._draining = True
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        try:
+            while self._events:
+                events, self._events = self._events, []
+                self._run, self._gathered = None, 0
+                self._moment.end()
+                self._send(self._engine.advance(events, self._clock.now()))
+        finally:
+            self._draining = False
+        self._set_timer()
+
+    def gather(self, name: str, symbols: Mapping[str, str], by: str, *, fresh: bool) -> None:
+        """Tell the engine soon: what many nodes say within a moment is taken in together. Who speaks
+        into a silence is heard at once."""
+        run = self._run
+        if run and (run.values, run.by, run.fresh) == (symbols, by, fresh):
+            self._speakers.append(name)
+        else:
+            self._speakers = [name]
+            self._run = ObservedMany(self._speakers, symbols, by, fresh)
+            self._events.append(self._run)
+        self._gathered += 1
+        if self._draining:
+            return
+        if self._gathered >= MOST_GATHERED:
+            self.settle()
+        elif self._soon is None:
+            loop = asyncio.get_running_loop()
+            quiet_s = loop.time() - self._settled_at
+            self._soon = loop.call_later(GATHER_S if quiet_s < GATHER_S else 0.0, self.settle)
+
+    def _set_timer(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._settled_at = loop.time()
+        due = self._engine.next_timeout()
+        if due == self._timer_due and self._timer is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_due = None, due
+        if due is not None:
+            delay_s = max(0.0, due - self._clock.now())
+            self._timer = loop.call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.tell((Tick(),))
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        for timer in (self._timer, self._soon):
+            if timer is not None:
+                timer.cancel()
