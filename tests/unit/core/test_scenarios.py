@@ -269,6 +269,21 @@ def test_new_goals_drop_a_step_that_stands_in_their_way() -> None:
     assert world.started() == ["power.switch_off"]
 
 
+def test_a_step_that_was_begun_for_other_values_is_begun_anew() -> None:
+    world = World()
+    world.configure()
+    world.see(power_state="off", image_ready="missing")
+    assert "image.fetch" in world.started()
+    world.configure()  # another image is wanted: the same goals, and nothing is known of it
+    world.tell(Observed("n1", {"image.ready": "unknown"}, "configured", fresh=False))
+    assert world.ended() == [("image.fetch", "dropped")]
+    world.see(image_ready="missing")
+    assert world.started() == ["image.fetch"]
+    assert not world.condition().failures, "nobody failed"
+    world.see(image_ready="ready")
+    assert world.ended() == [("image.fetch", "done")]
+
+
 def test_a_node_that_dies_during_a_step_ends_it_and_starts_over() -> None:
     world = World()
     world.configure()

@@ -53,6 +53,8 @@ def learn(
     real = fresh and not assumed
     counts = real and common.now >= record.configured_at + common.settings.grace_s
     if episode is not None:
+        if not fresh:
+            _supersede(common, record, episode, move.changes)
         _judge(common, record, episode, before, move.changes, real=real, counts=counts)
     elif record.phase == "converged" and counts:
         lost = [v for v, g in record.goals if record.state[v] != g and v in move.changes]
@@ -140,6 +142,15 @@ def _judge(
         episode.plan = None
     if relevant and idle and counts:
         _count(common, record, relevant, before)
+
+
+def _supersede(common: Common, record: Record, episode: Episode, changes: Sequence[int]) -> None:
+    """Other values are configured than those that steps in flight were begun for: end these steps, as
+    what they bring about is not what is wanted any more."""
+    for running in list(episode.running):
+        if any(variable in changes for variable, _ in running.action.own):
+            end_step(common, record, running, "dropped", "other values were configured")
+            episode.plan = None
 
 
 def _done(common: Common, record: Record, episode: Episode, running: Running) -> None:
