@@ -45,12 +45,16 @@ class Wishes:
         self.intent = store.intent()
         self.check: Callable[[Site], None] = lambda _: None
         """Refuses a site that the tree cannot carry out; raises `KedgeError`."""
+        self.elsewhere: KedgeError | None = None
+        """What is said where what should be is decided by another process."""
 
     def start(self) -> Site | None:
         """The site as it was last committed (None: none was ever)."""
         return self._resolve(self.intent) if self.intent.files else None
 
     def _resolve(self, intent: Intent) -> Site:
+        if self.elsewhere is not None:
+            raise self.elsewhere
         site = self._releases.site_of(intent)
         overrides = {
             node: {key: Override(e["value"], e["by"], e["at"]) for key, e in entries.items()}

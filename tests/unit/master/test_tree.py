@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
-from small_master import until
-from tree_world import site, tree_world
+import pytest
+from small_master import events, until
+from tree_world import World, site, tree_world
+
+from kedge.lib.errors import KedgeError
+from kedge.master.serve import Master
 
 NODES = ("n1", "n2", "n3")
 
@@ -30,3 +35,122 @@ def test_nodes_of_a_group_converge_through_its_sub_master(tmp_path: Path) -> Non
             assert [name for name, _ in world.machines.switched].count("n1") == 1
 
     asyncio.run(work())
+
+
+def test_a_dead_sub_masters_group_passes_to_the_next_and_back(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tree_world(tmp_path) as world:
+            await world.start("sm1")
+            await world.start("sm2")
+            world.master.operations.apply(site(), "test")
+            await until(lambda: world.converged(*NODES), 20)
+            epochs, term = world.epochs(), owner_term(world)
+            assert world.owner() == "sm1"
+
+            await world.kill("sm1")
+            await until(lambda: world.owner() == "sm2", 20)
+            await until(lambda: world.converged(*NODES), 20)
+            assert {world.agents[n].port for n in NODES} == {world.ports["sm2"]}
+            assert owner_term(world) > term
+            about = world.master.operations.about()
+            assert "sm1 is silent" in about["degraded"]["sub-master sm1"]
+
+            await world.start("sm1")
+            await until(lambda: world.owner() == "sm1", 20)
+            await until(lambda: world.converged(*NODES), 20)
+            at = world.ports["sm1"]
+            await until(lambda: {world.agents[n].port for n in NODES} == {at}, 20)
+            await until(lambda: world.converged(*NODES), 20)
+            assert not world.cycles() and world.epochs() == epochs
+            owners = [e["after"] for e in events(world.master, "owner")]
+            assert owners == ["sm1", "sm2", "sm1"]
+
+    asyncio.run(work())
+
+
+def test_without_a_master_a_sub_master_heals_and_destroys_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tree_world(tmp_path) as world:
+            sm1 = await world.start("sm1")
+            world.master.operations.apply(site("sm1"), "test")
+            await until(lambda: world.converged(*NODES), 20)
+            epochs = world.epochs()
+            await world.kill("master")
+            await until(lambda: "lease" in sm1.operations.about()["degraded"], 20)
+            assert "no master answers" in sm1.operations.about()["degraded"]["master"]
+
+            world.machines.power["n1"] = "off"  # somebody pulled a plug: it boots again
+            world.agents["n1"].stop()
+            await until(lambda: world.epochs()["n1"] > epochs["n1"], 20)
+            await until(lambda: row(sm1, "n1")["phase"] == "converged", 20)
+
+            world.agents["n2"].stop()  # it hangs: that is healed when the lease is back
+            await until(lambda: row(sm1, "n2")["symbols"]["box.stage"] == "stuck", 20)
+            await until(lambda: "destructive steps are held" in row(sm1, "n2")["why"], 10)
+            await world.kill("sm1")  # and it goes on after a restart, with what it has
+            sm1 = await world.start("sm1")
+            await until(lambda: row(sm1, "n3")["phase"] == "converged", 20)
+            assert row(sm1, "n3")["owner"] == ""
+            await asyncio.sleep(7)
+            assert not world.cycles()
+
+            await world.start("master")
+            await until(lambda: ("n2", "off") in world.machines.switched, 20)
+            await until(lambda: world.converged(*NODES), 30)
+            assert world.cycles() == [("n2", "off")] and world.epochs()["n3"] == epochs["n3"]
+
+    asyncio.run(work())
+
+
+def test_a_cut_uplink_reboots_nothing_and_two_never_act(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tree_world(tmp_path) as world:
+            sm1 = await world.start("sm1")
+            await world.start("sm2")
+            world.master.operations.apply(site(), "test")
+            await until(lambda: world.converged(*NODES), 20)
+            epochs = world.epochs()
+            world.cut_uplink("sm1")
+            await until(lambda: world.owner() == "sm2", 20)
+            assert "lease" in sm1.operations.about()["degraded"]
+            await until(lambda: world.converged(*NODES), 20)
+            await asyncio.sleep(8)  # sm2 hears no agent; what sm1 relayed last counts
+            assert world.converged(*NODES)
+            assert {world.agents[n].port for n in NODES} == {world.ports["sm1"]}
+            world.mend_uplink("sm1")
+            await until(lambda: world.owner() == "sm1", 20)
+            await until(lambda: world.converged(*NODES), 20)
+            assert not world.cycles() and world.epochs() == epochs
+
+    asyncio.run(work())
+
+
+def test_what_people_ask_for_reaches_the_owner_once(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tree_world(tmp_path) as world:
+            sm1 = await world.start("sm1")
+            world.master.operations.apply(site("sm1"), "test")
+            await until(lambda: world.converged(*NODES, "m1"), 20)
+            operations = world.master.operations
+            operations.hold("n1", "a fan", "alice")
+            await until(lambda: world.rows()["n1"]["phase"] == "held", 10)
+            operations.release("n1", "alice")
+            await until(lambda: world.converged("n1"), 10)
+            operations.set_values("n2", {"box.power": "off"}, "alice")
+            await until(lambda: world.machines.power["n2"] == "off", 10)
+            assert world.cycles() == [("n2", "off")]
+            with pytest.raises(KedgeError, match="sub-master"):
+                sm1.operations.set_values("n2", {"box.power": "on"}, "bob")
+            with pytest.raises(KedgeError, match="no sub-master 'sm9'"):
+                operations.apply(site("sm9"), "bob")
+
+    asyncio.run(work())
+
+
+def row(master: Master, node: str) -> dict[str, Any]:
+    (found,) = master.operations.status(node)
+    return found
+
+
+def owner_term(world: World) -> int:
+    return int(world.master.store.records("group_owner")["g"]["term"])

@@ -144,6 +144,31 @@ class LittleAgent(asyncio.DatagramProtocol):
         self._transport.close()
 
 
+class Cut:
+    """A port that leads nowhere."""
+
+    def __init__(self, port: Any) -> None:
+        self.port = port
+
+    def send(self, batch: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        self.port.close()
+
+
+def cut(end: Any) -> None:
+    """Cut a link or an uplink, both ways."""
+    end._port = Cut(end._port)
+    end._receive_before = end._port.port._received
+    end._port.port._received = lambda batch: None
+
+
+def mend(end: Any) -> None:
+    end._port = end._port.port
+    end._port._received = end._receive_before
+
+
 def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -189,6 +214,24 @@ class World:
         del self.up[name]
         await self._stacks.pop(name).aclose()
 
+    async def kill(self, name: str) -> None:
+        """End a process without a good-bye, as far as anybody on the network can see."""
+        self.silence(name)
+        await self.stop(name)
+
+    def silence(self, name: str) -> None:
+        """Nothing that the process sends reaches anybody, and nothing reaches it."""
+        cut(self.up[name].link)
+        self.cut_uplink(name)
+
+    def cut_uplink(self, name: str) -> None:
+        uplink = getattr(self.up[name].operations.tree, "_uplink", None)
+        if uplink is not None:
+            cut(uplink)
+
+    def mend_uplink(self, name: str) -> None:
+        mend(getattr(self.up[name].operations.tree, "_uplink", None))
+
     def add(self, name: str) -> None:
         """``kedge submaster add``."""
         path = self.home / f"{name}.join"
@@ -211,6 +254,14 @@ class World:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         return {row["node"]: row for row in self.master.operations.status()}
+
+    def cycles(self) -> list[tuple[str, str]]:
+        """Machines that were switched off."""
+        return [each for each in self.machines.switched if each[1] == "off"]
+
+    def epochs(self) -> dict[str, Epoch]:
+        """The boots of the machines."""
+        return {name: agent.child.epoch for name, agent in self.agents.items()}
 
     def converged(self, *nodes: str) -> bool:
         rows = self.rows()

@@ -12,9 +12,11 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from kedge.lib.errors import KedgeError
+from kedge.master import datagrams
+from kedge.master.datagrams import Batch, Port
 from kedge.master.host import Host
 from kedge.master.late_writes import LateWrites
 from kedge.master.settings import Settings
@@ -28,7 +30,7 @@ KIND, ABOVE = "uplink", "above"
 PORT = 8471
 
 
-class Uplink(asyncio.DatagramProtocol):
+class Uplink:
     """Owns the UDP socket and the timer of one `Child`. ``changed`` hears of every new record."""
 
     changed: Callable[[], None]
@@ -36,7 +38,7 @@ class Uplink(asyncio.DatagramProtocol):
     def __init__(self, settings: Settings, writes: LateWrites, host: Host) -> None:
         self._settings, self._writes, self._host = settings, writes, host
         self._clock = host.clock
-        self._transport: asyncio.DatagramTransport | None = None
+        self._port: Port | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._flush_due = False
         kept = writes.records(ABOVE)
@@ -54,18 +56,13 @@ class Uplink(asyncio.DatagramProtocol):
     async def open(self) -> None:
         """Bind the socket."""
         sock = self._host.open_socket(self._settings.sync_address, 0)
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=sock)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
+        self._port = await datagrams.listen(sock, self._receive)
         self._flush()
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.child.receive_datagram(data, addr[:2], self._clock.now())
+    def _receive(self, batch: Batch) -> None:
+        for datagram, address in batch:
+            self.child.receive_datagram(datagram, address, self._clock.now())
         self._soon()
-
-    def error_received(self, exc: Exception) -> None:
-        """An earlier datagram met a closed port: silence tells the same, later."""
 
     def report(self, changes: Mapping[str, bytes | None]) -> None:
         """Tell the master: all of it or nothing, with the next datagrams."""
@@ -76,29 +73,28 @@ class Uplink(asyncio.DatagramProtocol):
         """Say good-bye and close the socket."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._transport is not None:
+        if self._port is not None:
             self.child.close()
             self._send()
-            self._transport.close()
-            self._transport = None
+            self._port.close()
+            self._port = None
 
     def _soon(self) -> None:
-        if not self._flush_due and self._transport is not None:
+        if not self._flush_due and self._port is not None:
             self._flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_due = False
         self._take_events()
-        if self._transport is not None:
+        if self._port is not None:
             self._send()
             self._take_events()
             self._set_timer()
 
     def _send(self) -> None:
-        assert self._transport is not None
-        for data, address in self.child.datagrams_to_send(self._clock.now()):
-            self._transport.sendto(data, address)
+        assert self._port is not None
+        self._port.send(self.child.datagrams_to_send(self._clock.now()))
 
     def _take_events(self) -> None:
         while (event := self.child.next_event()) is not None:

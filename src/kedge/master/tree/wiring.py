@@ -27,7 +27,6 @@ from kedge.master.tree.operations import AtMaster, AtSubMaster, at_master
 from kedge.master.tree.reporting import Reporter
 from kedge.master.tree.uplink import Uplink
 from kedge.modules.boot.place import boot_settings, find_place
-from kedge.site.model import Site
 from kedge.stores.port import Store
 from kedge.sync.events import ParentEvent
 
@@ -124,7 +123,7 @@ class _Branch:
         self._uplink, self._supervisor = uplink, parts.supervisor
         link.told = self._reporter.hears(parts.neighbours)
         parts.operations.tree = AtSubMaster(self._branch, uplink)
-        parts.wishes.check = refuse
+        parts.wishes.elsewhere = at_master()
 
     async def open(self) -> None:
         await self._uplink.open()
@@ -136,11 +135,6 @@ class _Branch:
 
     def close(self) -> None:
         self._uplink.close()
-
-
-def refuse(_: Site) -> None:
-    """A sub-master commits no site."""
-    raise at_master()
 
 
 def _address(settings: Settings, io: MasterIo) -> str:
