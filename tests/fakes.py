@@ -137,6 +137,14 @@ class FakeIo:
 
     # From here on: kedge.modules.port.Io
 
+    above = None
+
+    def parents(self, node: str) -> tuple[str, ...]:
+        return ()
+
+    def is_peer(self, address: str) -> bool:
+        return False
+
     @property
     def site(self) -> Site:
         return self._site

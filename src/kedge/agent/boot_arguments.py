@@ -51,12 +51,13 @@ def parse_command_line(text: str) -> BootArguments:
         mac=values["mac"].lower(),
         term=int(term),
         counter=int(counter),
-        parents=tuple(_parent(text) for text in values["parent"].split(",")),
+        parents=tuple(parent_of(text) for text in values["parent"].split(",")),
         token=_token(values["token"]),
     )
 
 
-def _parent(text: str) -> tuple[str, int]:
+def parent_of(text: str) -> tuple[str, int]:
+    """``10.77.0.1:8471`` as an address; raises `KedgeError`."""
     host, colon, port = text.rpartition(":")
     if not colon or "]" in port:
         return text.strip("[]"), DEFAULT_PORT

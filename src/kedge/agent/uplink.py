@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
+from kedge.agent.boot_arguments import parent_of
 from kedge.agent.machine import Machine
 from kedge.agent.place import Place
 from kedge.lib.errors import KedgeError
@@ -17,6 +18,7 @@ from kedge.sync.child import Child
 from kedge.sync.events import Configured, ParentLost, Refused, SessionUp
 from kedge.sync.wire import Epoch
 
+PARENTS = "parents"
 _DATAGRAM_BYTES = 65536
 _DATAGRAMS_A_TURN = 64
 
@@ -29,6 +31,7 @@ class Uplink:
     def __init__(self, place: Place, say: Say, machine: Machine) -> None:
         self._place, self._say, self._machine = place, say, machine
         self._child = _make_child(place, machine)
+        self.take_parents()
         self.socket = machine.open_socket(place.boot.parents)
 
     def discover(self, values: Mapping[str, Any]) -> None:
@@ -43,6 +46,19 @@ class Uplink:
     def forget(self, name: str) -> None:
         """Report that a value is not known any more."""
         self._child.set_discovered(name, None)
+
+    def take_parents(self) -> None:
+        """Take the list of parents that the owner of this node has told, if it has."""
+        raw = self._child.configured.get(PARENTS)
+        if raw is None:
+            return
+        try:
+            written: object = json.loads(raw)
+        except ValueError:
+            return
+        if isinstance(written, list):
+            texts = cast("list[object]", written)
+            self._child.set_parents([parent_of(str(text)) for text in texts if text])
 
     @property
     def configured(self) -> dict[str, bytes]:
@@ -79,6 +95,7 @@ class Uplink:
                     self._say(f"joined {parent[0]}:{parent[1]}")
                 case Configured():
                     changed = True
+                    self.take_parents()
                 case ParentLost(parent=parent, silent_s=silent_s):
                     self._say(f"{parent[0]}:{parent[1]} is silent since {silent_s:.0f} s")
                 case Refused(address=address, reason=reason):

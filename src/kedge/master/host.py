@@ -16,6 +16,7 @@ from kedge.core.engine.engine import Engine
 from kedge.core.graph import Graph
 from kedge.lib.errors import KedgeError
 from kedge.master.clock import Clock
+from kedge.master.download import download
 from kedge.stores.port import Store
 from kedge.stores.sqlite import SqliteStore
 
@@ -45,6 +46,10 @@ class Host:
     def open_store(self, state_dir: Path) -> Store:
         """The cluster's database; raises `KedgeError`."""
         return SqliteStore(state_dir / "kedge.db")
+
+    async def fetch(self, url: str, target: Path) -> None:
+        """Write what ``url`` gives to a file; raises `KedgeError`."""
+        await download(url, target)
 
     def open_socket(self, address: str, port: int) -> socket.socket:
         """A bound UDP socket for the state sync; raises `KedgeError` when the port is taken."""

@@ -20,6 +20,7 @@ from kedge.master.permits import BootPermit, Permits
 from kedge.master.secrets import Secrets
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
+from kedge.modules.port import Above
 from kedge.site.model import Cluster, Site
 
 T = TypeVar("T")
@@ -48,9 +49,22 @@ class MasterIo:
         self._lanes = lanes
         self._supervisor = supervisor
         self.strangers: OrderedDict[str, dict[str, Value]] = OrderedDict()
+        self.way_up: Above | None = None
+        self.parents_of: Callable[[str], tuple[str, ...]] = lambda _: ()
+        self.peer_at: Callable[[str], bool] = lambda _: False
         self._booting: dict[str, str] = {}
         self.carrier = StepCarrier(head, self, self._step_ended)
         head.carrier = self.carrier
+
+    @property
+    def above(self) -> Above | None:
+        return self.way_up
+
+    def parents(self, node: str) -> tuple[str, ...]:
+        return self.parents_of(node)
+
+    def is_peer(self, address: str) -> bool:
+        return self.peer_at(address)
 
     @property
     def site(self) -> Site:

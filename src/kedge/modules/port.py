@@ -46,8 +46,31 @@ class Permit(Protocol):
     def token(self) -> bytes: ...
 
 
+class Above(Protocol):
+    """Where a sub-master gets from what it does not make itself."""
+
+    async def fetch(self, topic: str, subject: str) -> None:
+        """Have the master hand down something (``image``: a reference and an architecture) with all its
+        blobs; returns when it is here; raises `KedgeError`."""
+        ...
+
+
 class Io(Protocol):
     """What the master gives to handlers and services."""
+
+    @property
+    def above(self) -> Above | None:
+        """At a sub-master the way up; None at the master, which makes everything itself."""
+        ...
+
+    def parents(self, node: str) -> tuple[str, ...]:
+        """Where the node's agent may report, as ``address:port``, the preferred one first; nothing where
+        only this process is."""
+        ...
+
+    def is_peer(self, address: str) -> bool:
+        """Whether a sub-master is at this address, which may have any blob."""
+        ...
 
     @property
     def site(self) -> Site:

@@ -156,6 +156,14 @@ class Course:
         self._hello_at = 0.0
         self._use_token = False
 
+    def listed_anew(self, index: int) -> None:
+        """The list of parents is another one, and the session's parent stands in it at ``index``."""
+        self._approach = None
+        self._index, self._preferred = index, 0
+        self._fresh = self._fresh or not self._seeking
+        if self._seeking:
+            self._hello_at = 0.0
+
     def refused(self, header: Header, refusal: pb.Refusal) -> str | None:
         """The reason, when this is about the hello under way; the next secret or parent has its
         turn sooner, which is all that a forged refusal could bring about."""

@@ -94,6 +94,16 @@ class Child:
         """Report several values at once: the parent sees all of them or none."""
         self._outgoing.write(changes)
 
+    def set_parents(self, parents: Sequence[Address]) -> None:
+        """Another list of parents, the preferred one first. A session goes on, though its parent be in
+        it no more: then it is left as soon as one of the list answers."""
+        if not parents or tuple(parents) == self.parents:
+            return
+        current = self.parent
+        more = () if current is None or current in parents else (current,)
+        self.parents = (*parents, *more)
+        self._course.listed_anew(self.parents.index(current) if current is not None else 0)
+
     @property
     def discovered(self) -> dict[str, bytes]:
         """What this child reports."""

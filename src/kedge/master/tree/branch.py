@@ -16,6 +16,7 @@ from kedge.core.lease import LeaseTerms, Tenure
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
 from kedge.master.clock import Clock
+from kedge.master.encoding import encode
 from kedge.master.head import Head
 from kedge.master.late_writes import LateWrites
 from kedge.master.link import Link
@@ -141,6 +142,13 @@ class Branch:
         duration_s, operation_s, drift = common.get("lease", [60.0, 20.0, 0.001])
         self.tenure.terms = LeaseTerms(duration_s, operation_s, drift, duration_s)
         self._head.configure(site)
+        self.tell_parents()
+
+    def tell_parents(self) -> None:
+        """Tell the agents of our nodes where else they may report."""
+        for name in self._head.nodes:
+            if not self.foreign(name):
+                self._link.put(name, "parents", encode(list(self.addresses(name))))
 
     def _take_lease(self, told: Any) -> None:
         before = dict(self.tenure.owned)
@@ -157,6 +165,7 @@ class Branch:
         if changed:
             nodes = self._head.nodes.items()
             self._head.owner_changed([n for n, s in nodes if s.configuration.group in changed])
+            self.tell_parents()
 
     def look(self) -> None:
         """Let destructive steps begin, or not any more, as the leases are now."""
@@ -172,6 +181,16 @@ class Branch:
 
     def _why_not(self, group: str) -> str:
         return f"no master renews the lease of group {group}, so destructive steps are held"
+
+    def addresses(self, node: str) -> tuple[str, ...]:
+        """Where a node's agent may report."""
+        site, known = self._head.site, self._head.nodes.get(node)
+        group = site.groups.get(known.configuration.group) if site is not None and known else None
+        common = unpack(self._uplink.entries.get(COMMON))
+        if group is None or common is None:
+            return ()
+        told: dict[str, str] = common["addresses"]
+        return tuple(told[parent] for parent in group.parents if told.get(parent))
 
     @property
     def unleased(self) -> list[str]:

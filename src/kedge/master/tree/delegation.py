@@ -7,7 +7,7 @@ their nodes and begins nothing on them, and shows what their owners report.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
 from kedge.lib.nearest import nearest
 from kedge.master.clock import Clock
+from kedge.master.encoding import encode
 from kedge.master.head import Head
 from kedge.master.link import Link
 from kedge.master.permits import Permits, next_term
@@ -31,6 +32,7 @@ from kedge.master.tree.entries import (
     SECRET,
     SEEN,
     VIEW,
+    WISH,
     is_peer,
     pack,
     peer_of,
@@ -61,6 +63,8 @@ class SubMaster:
     asks: dict[str, bytes] = field(default_factory=dict[str, bytes])
     down: dict[str, bytes] = field(default_factory=dict[str, bytes])
     handed: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    wishes: dict[str, int] = field(default_factory=dict[str, int])
+    answered: dict[str, int] = field(default_factory=dict[str, int])
 
 
 class Delegation:
@@ -97,6 +101,10 @@ class Delegation:
         self._parts: dict[str, dict[str, bytes]] = {}
         self._acted: dict[str, str] = {}
         self._asked = 0
+        self.url: Callable[[], str] = lambda: ""
+        """Where the master's blobs are served; empty: nowhere."""
+        self.address: Callable[[], str] = lambda: ""
+        """Where agents find the master itself."""
         head.elsewhere = self.elsewhere
         link.tenure = self._tenure
         permits.tenure = lambda node: (self._tenure_term(node), 0)
@@ -246,6 +254,11 @@ class Delegation:
                 known.health = told
                 if changed:
                     self._parts.clear()
+            elif name.startswith(WISH):
+                if told is None:
+                    known.wishes.pop(name[len(WISH) :], None)
+                else:
+                    known.wishes[name[len(WISH) :]] = int(told)
             elif name.startswith(ASKED) and told:
                 known.asks.pop(name[len(ASKED) :], None)
 
@@ -296,6 +309,7 @@ class Delegation:
     def _common(self) -> dict[str, object]:
         terms = self.arbiter.terms
         return {
+            "url": self.url(),
             "lease": [terms.duration_s, terms.operation_s, terms.drift],
             "addresses": {
                 name: known.health.get("address", "") for name, known in self.submasters.items()
@@ -340,6 +354,21 @@ class Delegation:
         for parent in self.parents(state.configuration.group) if state is not None else ():
             if parent in self.submasters:
                 self._say(self.submasters[parent])
+
+    # ---- where they are
+
+    def addresses(self, node: str) -> tuple[str, ...]:
+        """Where a node's agent may report; nothing where only the master is."""
+        parents = self.parents(self.group_of(node))
+        if parents == (MASTER,):
+            return ()
+        known = {name: each.health.get("address", "") for name, each in self.submasters.items()}
+        known[MASTER] = self.address()
+        return tuple(known[name] for name in parents if known.get(name))
+
+    def peer_at(self, address: str) -> bool:
+        """Whether a sub-master speaks from this address."""
+        return any(k.attached and k.address == address for k in self.submasters.values())
 
     # ---- how it stands
 
@@ -401,6 +430,7 @@ class Delegation:
         }
         for group, owner in self.arbiter.decide(wanted, now):
             self._give(group, owner)
+        self._tell_parents(site)
         acted = {group: self.elsewhere_of(group) for group in site.groups}
         changed = {group for group in acted if self._acted.get(group, "") != acted[group]}
         self._acted = acted
@@ -412,6 +442,15 @@ class Delegation:
         for group in acted:
             if not acted[group] and MASTER in self.parents(group) and self.submasters:
                 self._take_seen(group, site)
+
+    def _tell_parents(self, site: Site) -> None:
+        """Tell the agents of the master's own nodes where else they may report."""
+        for group in site.groups.values():
+            if group.parents and not self.elsewhere_of(group.name):
+                for name in group.nodes:
+                    raw = encode(list(self.addresses(name)))
+                    if self._link.entry(name, "parents") != raw:
+                        self._link.put(name, "parents", raw)
 
     def _take_seen(self, group: str, site: Site) -> None:
         """Of a group that is the master's own again: what agents still report to others."""

@@ -21,8 +21,10 @@ from kedge.master.secrets import Secrets
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
 from kedge.master.tree.branch import Branch, SecretsFromAbove
+from kedge.master.tree.copying import Copies
 from kedge.master.tree.delegation import JOIN_LASTS_S, Delegation
 from kedge.master.tree.entries import is_peer
+from kedge.master.tree.handing import Handing
 from kedge.master.tree.operations import AtMaster, AtSubMaster, at_master
 from kedge.master.tree.reporting import Reporter
 from kedge.master.tree.uplink import Uplink
@@ -94,6 +96,10 @@ class _Root:
                 told(event)
 
         parts.link.told = hear
+        delegation.url = partial(_url, parts.io)
+        delegation.address = partial(_address_or_none, settings, parts.io)
+        parts.io.parents_of, parts.io.peer_at = delegation.addresses, delegation.peer_at
+        self._handing = Handing(delegation, parts.io, parts.supervisor)
         parts.operations.tree = AtMaster(delegation, partial(_address, settings, parts.io))
         parts.wishes.check = delegation.check
 
@@ -103,6 +109,7 @@ class _Root:
     def begin(self) -> None:
         self._delegation.begin()
         self._supervisor.spawn("keep the tree", self._delegation.keep)
+        self._supervisor.spawn("hand down images", self._handing.keep)
 
     def close(self) -> None:
         """The link says good-bye."""
@@ -121,6 +128,8 @@ class _Branch:
         self._reporter = Reporter(head, link, self._branch, uplink, parts.supervisor, advertised)
         self._reporter.operations = parts.operations
         self._uplink, self._supervisor = uplink, parts.supervisor
+        self._copies = Copies(head, parts.io, uplink, parts.host)
+        parts.io.way_up, parts.io.parents_of = self._copies, self._branch.addresses
         link.told = self._reporter.hears(parts.neighbours)
         parts.operations.tree = AtSubMaster(self._branch, uplink)
         parts.wishes.elsewhere = at_master()
@@ -132,6 +141,7 @@ class _Branch:
         self._branch.begin()
         self._supervisor.spawn("renew the lease", self._branch.renew)
         self._supervisor.spawn("report upwards", self._reporter.report)
+        self._supervisor.spawn("copy images", self._copies.keep)
 
     def close(self) -> None:
         self._uplink.close()
@@ -142,6 +152,21 @@ def _address(settings: Settings, io: MasterIo) -> str:
     if settings.sync_advertise:
         return f"{settings.sync_advertise}:{settings.sync_port}"
     return find_place(io.site, boot_settings(io)).parent
+
+
+def _address_or_none(settings: Settings, io: MasterIo) -> str:
+    try:
+        return _address(settings, io)
+    except KedgeError:
+        return ""
+
+
+def _url(io: MasterIo) -> str:
+    """Where the boot server of this process gives blobs; empty where there is none."""
+    try:
+        return find_place(io.site, boot_settings(io)).url
+    except KedgeError:
+        return ""
 
 
 def admit_again(permits: Permits, link: Link) -> None:

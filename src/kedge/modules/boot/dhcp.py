@@ -22,8 +22,11 @@ def configuration_of(site: Site, settings: BootSettings, socket: Path) -> dict[s
     """Kea's configuration for the site as it is now; raises `KedgeError`."""
     place = find_place(site, settings)
     machines = machines_of(site, settings.network)
-    pool = strangers_pool(place, machines.by_address)
-    return render(place, machines, site.cluster.domain, str(socket), pool)
+    shared = any(group.parents for group in site.groups.values())
+    pool = strangers_pool(place, machines.by_address, shared=shared)
+    rendered = render(place, machines, site.cluster.domain, str(socket), pool)
+    rendered["Dhcp4"]["authoritative"] = not shared  # what another parent gave is not refused here
+    return rendered
 
 
 async def serve(io: Io, settings: BootSettings) -> None:

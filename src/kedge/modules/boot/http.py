@@ -117,7 +117,8 @@ class BootServer:
         arguments = check_arguments([*image.args, *written], machine.node)
         initrds = (("layer0", layer0.initramfs.blob), ("modules", image.modules.blob))
         load = Load(machine.node, self.place.url, image.kernel.blob, initrds, arguments)
-        return _Prepared(load, machine.mac, self.place.parent, layer0.squashfs.blob)
+        parents = ",".join(self.io.parents(machine.node)) or self.place.parent
+        return _Prepared(load, machine.mac, parents, layer0.squashfs.blob)
 
     def _wait(
         self, mac: str, reason: str, seconds: int, *, renew: bool = False
@@ -128,9 +129,10 @@ class BootServer:
         return web.Response(text=script, content_type=SCRIPT, headers={"Cache-Control": "no-store"})
 
     async def give_blob(self, request: web.Request) -> web.StreamResponse:
-        """``/blobs/sha256:<hex>``: a blob, whole or in ranges, to addresses of nodes only."""
+        """``/blobs/sha256:<hex>``: a blob, whole or in ranges, to addresses of nodes and sub-masters
+        only."""
         source = request.remote or ""
-        if source not in self.machines.by_address:
+        if source not in self.machines.by_address and not self.io.is_peer(source):
             self.notes.refused("", "boot.blobs", f"asked for from {source}, which is no node's")
             raise web.HTTPForbidden
         return _file(blob_path(self.io.state_dir, request.match_info["digest"]))

@@ -133,8 +133,11 @@ def interface_of(network: ipaddress.IPv4Network) -> str:
     )
 
 
-def strangers_pool(place: Place, taken: Iterable[str]) -> tuple[str, str] | None:
-    """First and last address for machines in no file; None: they get no address.
+def strangers_pool(
+    place: Place, taken: Iterable[str], *, shared: bool = False
+) -> tuple[str, str] | None:
+    """First and last address for machines in no file; None: they get no address. On a ``shared`` network
+    others serve nodes that are strangers here, so nobody gets one unless a range is written.
 
     Raises `KedgeError` where a configured pool holds an address of a node.
     """
@@ -143,7 +146,7 @@ def strangers_pool(place: Place, taken: Iterable[str]) -> tuple[str, str] | None
     used.add(ipaddress.IPv4Address(place.address))
     if place.described.gateway:
         used.add(ipaddress.IPv4Address(place.described.gateway))
-    if written == "none":
+    if written == "none" or (written == "auto" and shared):
         return None
     if written == "auto":
         return _free_range(place.network, used)

@@ -72,9 +72,17 @@ async def fetch(node: Node, io: Io) -> None:
     """Pull the wanted image, convert its layers, and pin its reference to the digest."""
     reference = relation.reference_of(node.configured("image.wanted"))
     arch = str(node.configured("boot.arch"))
-    work = partial(bring, reference, arch, io)
-    await _imports.run((io.state_dir, reference, arch), work)
+    if io.above is not None:
+        await io.above.fetch("image", f"{reference} {arch}")
+    else:
+        await imported(reference, arch, io)
     await look(node, io)
+
+
+async def imported(reference: str, arch: str, io: Io) -> ImageRecord:
+    """The imported image: pulled and converted now, once for all who want it at the same time."""
+    work = partial(bring, reference, arch, io)
+    return await _imports.run((io.state_dir, reference, arch), work)
 
 
 async def foresee(reference: str, arch: str, io: Io) -> Value:
