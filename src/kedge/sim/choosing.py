@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from kedge.core.graph import Graph
 from kedge.core.module import Module
-from kedge.sim.drawing import draw_faults, draw_gentle, draw_scenario, places_of
+from kedge.sim.drawing import draw_faults, draw_gentle, draw_scenario, heads_of, places_of
 from kedge.sim.scenario import Scenario, read_scenario
 from kedge.sim.shape import Shape
 from kedge.sim.streams import Streams
+from kedge.sim.tree import submasters_of
 from kedge.site.loading import load
 
 NODES_OF_A_RACK = 40
@@ -92,12 +93,13 @@ def _with_faults(scenario: Scenario, choice: Choice, modules: Sequence[Module]) 
     if scenario.files:
         site = load(scenario.files, Graph.of(list(modules)).variables)
         nodes, groups = list(site.nodes), list(site.groups)
+        heads = ["head", *submasters_of(site)]
     else:
         nodes = [f"n{number}" for number in range(1, scenario.shape.nodes + 1)]
         groups = [f"rack{number}" for number in range(1, scenario.shape.racks + 1)]
+        heads = heads_of(scenario.shape)
     taken = len(scenario.faults) + len(scenario.commands)
-    drawn = draw_faults(
-        Streams(scenario.seed), count, scenario.lasts_s, places_of(nodes, groups, ["head"])
-    )
+    places = places_of(nodes, groups, heads)
+    drawn = draw_faults(Streams(scenario.seed), count, scenario.lasts_s, places)
     numbered = tuple(replace(fault, number=fault.number + taken) for fault in drawn)
     return replace(scenario, faults=(*scenario.faults, *numbered))

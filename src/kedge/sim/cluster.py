@@ -14,9 +14,11 @@ from typing import cast
 from kedge.core.condition import Condition
 from kedge.core.graph import Graph
 from kedge.core.kinds import Value
+from kedge.core.lease import MASTER
 from kedge.core.module import Module
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
+from kedge.master.settings import Settings
 from kedge.modules.image import importer
 from kedge.modules.image.relation import reference_of
 from kedge.modules.power import reach
@@ -30,6 +32,7 @@ from kedge.sim.machine import SimulatedMachine
 from kedge.sim.network import Network
 from kedge.sim.preparing import PASSWORD, head_address, prepare, secrets_of
 from kedge.sim.registry import Registry, finisher_of, skopeo_of
+from kedge.sim.tree import addresses_of, join_file, submasters_of
 from kedge.sim.watch import Watch
 from kedge.sim.web import Web
 from kedge.sim.world import World
@@ -76,7 +79,12 @@ class Cluster:
         self.machines: dict[str, SimulatedMachine] = {}
         self.of_mac: dict[str, str] = {}
         self.network.place("registry", "registry")
-        self._add_head(state_dir, heartbeat_s)
+        self._add_head(HEAD, head_address(self.site, network), state_dir / HEAD, heartbeat_s)
+        self.submasters = submasters_of(self.site)
+        for name, address in addresses_of(
+            self.site, network, self.head.address, self.submasters
+        ).items():
+            self._add_head(name, address, state_dir / name, heartbeat_s)
         for node in self.site.nodes.values():
             self._add_node(node)
 
@@ -90,17 +98,24 @@ class Cluster:
 
     @property
     def head(self) -> Program:
-        """The head, where there is only one."""
+        """The master."""
         return self.heads[HEAD]
 
-    def _boot_urls(self) -> list[str]:
-        return [f"http://{head.address}:8080" for head in self.heads.values()]
+    def owner(self, node: str) -> Program | None:
+        """The process that acts on a node now; None: none does."""
+        return next((head for head in self.heads.values() if head.owns(node)), None)
+
+    def _boot_urls(self, node: str) -> list[str]:
+        """Who may answer a node that boots: the parents of its group, then the master."""
+        group = self.site.groups.get(self.site.nodes[node].group)
+        parents = group.parents if group is not None else ()
+        ends = dict.fromkeys([*(HEAD if p == MASTER else p for p in parents), HEAD])
+        return [f"http://{self.heads[end].address}:8080" for end in ends]
 
     # ---- building it
 
-    def _add_head(self, state_dir: Path, heartbeat_s: float) -> None:
-        address = head_address(self.site, self.boot_network)
-        self.network.place(address, HEAD)
+    def _add_head(self, end: str, address: str, state_dir: Path, heartbeat_s: float) -> None:
+        self.network.place(address, end)
         boot: dict[str, Value] = {
             "network": self.boot_network,
             "address": address,
@@ -109,16 +124,22 @@ class Cluster:
             "tftp": False,
             "router_advertisements": False,
         }
-        prepare(state_dir, secrets_of(self.site), self.registry.sizes)
-        self.heads[HEAD] = Program(
-            self._outside,
-            HEAD,
-            address=address,
+        is_master = end == HEAD
+        prepare(state_dir, secrets_of(self.site) if is_master else [], self.registry.sizes)
+        settings = Settings(
             state_dir=state_dir,
-            store=SqliteStore(":memory:"),
-            settings={"boot": boot},
+            api_socket=state_dir / "api.sock",
+            sync_address=address,
             heartbeat_s=heartbeat_s,
-            rate=self._drift(HEAD),
+            sections={"boot": boot},
+            role="master" if is_master else "sub-master",
+            name="" if is_master else end,
+            join=None if is_master else join_file(state_dir),
+            masters=() if is_master else (f"{self.head.address}:8471",),
+        )
+        store = SqliteStore(":memory:")
+        self.heads[end] = Program(
+            self._outside, end, settings=settings, store=store, rate=self._drift(end)
         )
 
     def _add_node(self, node: Configuration) -> None:
@@ -153,10 +174,10 @@ class Cluster:
 
     def condition(self, node: str) -> Condition | None:
         """A node as its owner shows it; None where nobody serves it now."""
-        master = self.head.master
-        if master is None or self.head.loop.is_stopped or node not in master.head.nodes:
+        owner = self.owner(node)
+        if owner is None or owner.master is None:
             return None
-        return master.head.engine.condition(node)
+        return owner.master.head.engine.condition(node)
 
     def phases(self) -> dict[str, int]:
         """How many nodes are in which phase, as their owners show them."""

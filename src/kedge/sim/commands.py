@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
+from kedge.sim import tree
 from kedge.sim.happening import Happening
 
 if TYPE_CHECKING:
@@ -69,9 +70,16 @@ class Operator:
         self.waiting = 0
         """Commands that are still to be typed again."""
 
-    def apply(self, files: Mapping[str, str]) -> None:
-        """``kedge apply``."""
-        self._type("kedge apply", lambda operations: operations.apply(files, BY))
+    def set_up(self) -> None:
+        """Add the sub-masters and apply the site."""
+        cluster = self._cluster
+
+        def act(operations: Operations) -> None:
+            for name in cluster.submasters:
+                tree.add(cluster, name, operations)
+            operations.apply(cluster.files, BY)
+
+        self._type("kedge submaster add, kedge apply", act)
 
     def do(self, happening: Happening) -> None:
         """Type the command of a scenario."""

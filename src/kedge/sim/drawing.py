@@ -31,8 +31,14 @@ def draw_shape(streams: Streams) -> Shape:
         inrush=chance.choice((0, 1, 2)),
         boots=chance.choice((0, 0, 2, 3)),
         out=chance.choice((0, 1, 2)),
+        submasters=chance.choice((0, 0, 0, 2)),
         heartbeat_s=chance.choice((5.0, 10.0, 30.0)),
     )
+
+
+def heads_of(shape: Shape) -> list[str]:
+    """The processes of Kedge."""
+    return ["head", *(f"sm{number}" for number in range(1, shape.submasters + 1))]
 
 
 def draw_faults(
@@ -125,7 +131,7 @@ def draw_gentle(seed: int) -> Scenario:
     shape = draw_shape(streams)
     nodes = [f"n{number}" for number in range(1, shape.nodes + 1)]
     chance = streams("gentle faults")
-    places = places_of(nodes, [f"rack{n}" for n in range(1, shape.racks + 1)], ["head"])
+    places = places_of(nodes, [f"rack{n}" for n in range(1, shape.racks + 1)], heads_of(shape))
     faults: list[Happening] = []
     for number in range(1, 6):
         kind = FAULTS[chance.choice(GENTLE)]
@@ -154,7 +160,7 @@ def draw_scenario(seed: int) -> Scenario:
     groups = [f"rack{number}" for number in range(1, shape.racks + 1)]
     chance = streams("size")
     lasts_s = float(chance.choice((900, 1800, 2400)))
-    places = places_of(nodes, groups, ["head"])
+    places = places_of(nodes, groups, heads_of(shape))
     faults = draw_faults(streams, chance.randint(2, 9), lasts_s, places)
     commands = draw_commands(streams, chance.randint(0, 3), lasts_s, nodes, groups, 1 + len(faults))
     return Scenario(

@@ -18,7 +18,6 @@ from typing import Any, Protocol, cast
 from kedge.core.engine.engine import Engine
 from kedge.core.events import Effect, Event, Many, each
 from kedge.core.graph import Graph
-from kedge.core.kinds import Value
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
 from kedge.master.clock import Clock
@@ -35,6 +34,7 @@ from kedge.sim.web import Answer, Web
 from kedge.sim.world import World
 from kedge.stores.port import Intent, Store
 
+EPHEMERAL = 40_000
 STARTS_AGAIN_S = 5.0
 """How soon a process that ended by itself is started again, as by systemd."""
 
@@ -71,17 +71,14 @@ class Program:
         outside: Outside,
         end: str,
         *,
-        address: str,
-        state_dir: Path,
+        settings: Settings,
         store: Store,
-        settings: Mapping[str, Mapping[str, Value]],
-        heartbeat_s: float = 10.0,
         rate: float = 1.0,
     ) -> None:
         self.outside = outside
         self.end = end
-        self.address = address
-        self.state_dir = state_dir
+        self.address = settings.sync_address
+        self.state_dir = settings.state_dir
         self.store = store
         self.disk = Disk()
         self.boot_ills = BootIlls()
@@ -92,13 +89,8 @@ class Program:
         self.loop.kill()
         self._stopping = asyncio.Event()
         self._kept_down = 0
-        self._settings = Settings(
-            state_dir=state_dir,
-            api_socket=state_dir / "api.sock",
-            sync_address=address,
-            heartbeat_s=heartbeat_s,
-            sections=settings,
-        )
+        self._ports = EPHEMERAL
+        self._settings = settings
 
     @property
     def alive(self) -> bool:
@@ -152,6 +144,23 @@ class Program:
                 question(self.master)
 
         self.loop.enter(inside)
+
+    def next_port(self) -> int:
+        """A port that nobody asked for by number."""
+        self._ports += 1
+        return EPHEMERAL + self._ports % 20_000
+
+    def owns(self, node: str) -> bool:
+        """Whether this process runs and acts on a node."""
+        master = self.master
+        if master is None or self.loop.is_stopped or node not in master.head.nodes:
+            return False
+        return not master.head.elsewhere(master.head.nodes[node].configuration)
+
+    def term(self, node: str) -> int:
+        """The fencing term in which this process acts on a node; 0: it does not."""
+        tenure = self.master.link.tenure(node) if self.master is not None else None
+        return tenure.term if tenure is not None else 0
 
     def heard(self, source: Address) -> None:
         """A datagram was read: look what is held of the node that it came from."""
@@ -222,7 +231,9 @@ class SimulatedHost(Host):
 
     def open_socket(self, address: str, port: int) -> Any:
         network = self._program.outside.network
-        return ServerSocket(network, (address, port), self._program.heard)
+        return ServerSocket(
+            network, (address, port or self._program.next_port()), self._program.heard
+        )
 
 
 class WatchedEngine(Engine):

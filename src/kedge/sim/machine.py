@@ -195,7 +195,7 @@ class SimulatedMachine:
 
     async def _load(self) -> ipxe.Kernel:
         """DHCP and iPXE: the first boot server that answers has the word."""
-        for url in self.outside.boot_urls():
+        for url in self.outside.boot_urls(self.name):
             try:
                 answer = await self.get(f"{url}/boot/{self.mac}")
             except OSError:

@@ -22,13 +22,13 @@ class Rest:
 
     def is_at_rest(self) -> str:
         """Every node has converged, is held, or is in a failure that has a name."""
-        return self._amiss(RESTS)
+        return self._amiss(RESTS, named=True)
 
     def is_well(self) -> str:
         """Every node has converged or is held."""
         return self._amiss(("converged", "held"))
 
-    def _amiss(self, rests: tuple[str, ...]) -> str:
+    def _amiss(self, rests: tuple[str, ...], *, named: bool = False) -> str:
         if self._operator.waiting:
             return "a command was not accepted"
         found: dict[str, list[str]] = {}
@@ -36,10 +36,13 @@ class Rest:
             condition = self._cluster.condition(node)
             if condition is None:
                 found.setdefault("not served", []).append(node)
+            elif condition.phase == "waiting" and "is quarantined" in condition.why and named:
+                continue  # it waits for one that waits for a person, and says so
             elif condition.phase not in rests:
                 words = f"{condition.phase} {condition.why.replace(node, 'NODE')}"
                 found.setdefault(words, []).append(node)
-        return "; ".join(f"{fold(nodes)}: {words}" for words, nodes in found.items())
+        amiss = [f"{fold(nodes)}: {words}" for words, nodes in found.items()]
+        return "; ".join(amiss or [f"{rule}, but {what}" for rule, what in untrue(self._cluster)])
 
     def failures(self) -> dict[str, str]:
         """The nodes that wait for a person, and why."""
@@ -57,13 +60,17 @@ class Rest:
 
 
 def untrue(cluster: Cluster) -> Iterator[tuple[str, str]]:
-    """What a head says and is not so, of nodes that it calls converged; and what it was told to want
+    """What an owner says and is not so, of nodes that it calls converged; and what it was told to want
     and does not."""
-    master = cluster.head.master
-    if master is None:
+    root = cluster.head.master
+    if root is None:
         return
-    wanted = master.wishes.start()
+    wanted = root.wishes.start()
     for name, machine in cluster.machines.items():
+        owner = cluster.owner(name)
+        master = owner.master if owner is not None else None
+        if master is None:
+            continue
         node = master.head.nodes[name]
         if wanted is not None and node.configuration != wanted.nodes[name]:
             yield "configured by people only", f"{name} is not configured as was committed"
@@ -74,6 +81,8 @@ def untrue(cluster: Cluster) -> Iterator[tuple[str, str]]:
         image = reference_of(node.configured("image.wanted"))
         if on != machine.has_power:
             yield "converged is true", f"{name} has {'' if machine.has_power else 'no '}power"
+        elif on and machine.frozen:
+            yield "converged is true", f"{name} stands still"
         elif on and image and (machine.stage != RUNNING or cluster.image_of(name) != image):
             yield (
                 "converged is true",

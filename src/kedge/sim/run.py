@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kedge.core.module import Module
 from kedge.master.serve import installed_modules
-from kedge.sim.cluster import HEAD, Cluster, devices_of
+from kedge.sim.cluster import Cluster, devices_of
 from kedge.sim.commands import Operator
 from kedge.sim.faults import FAULTS
 from kedge.sim.faults.kind import Undo
@@ -59,7 +59,7 @@ class Run:
         """Let it all happen."""
         scenario, world = self._scenario, self._world
         self._cluster.head.start()
-        self._operator.apply(self._cluster.files)
+        self._operator.set_up()
         for fault in scenario.faults:
             world.at(fault.at_s, self._begin, fault)
         for command in scenario.commands:
@@ -194,7 +194,7 @@ def run(
             world,
             files,
             tuple(installed_modules()) if modules is None else modules,
-            Path(folder) / HEAD,
+            Path(folder),
             heartbeat_s=scenario.shape.heartbeat_s,
         )
         with devices_of(cluster):

@@ -12,13 +12,15 @@ HEAD_ADDRESS = "10.127.0.1"
 class Shape:
     """How large the cluster is. ``inrush`` is how many nodes of a rack may be switched on at once,
     ``boots`` how many may load at once in the cluster, ``out`` how many of the cluster may be out of
-    service at once (0: no limit)."""
+    service at once (0: no limit). ``submasters`` share the racks; each rack names all of them as
+    parents, a different one first."""
 
     nodes: int = 4
     racks: int = 1
     inrush: int = 0
     boots: int = 0
     out: int = 0
+    submasters: int = 0
     heartbeat_s: float = 10.0
 
 
@@ -31,7 +33,7 @@ def files_of(shape: Shape) -> dict[str, str]:
         if first <= last:
             groups.append(
                 f'  rack{rack}: {{ nodes: "n[{first}-{last}]", profiles: [compute],'
-                f" vars: {{ rack: {rack} }} }}"
+                f"{_parents(shape, rack)} vars: {{ rack: {rack} }} }}"
             )
     budgets: list[str] = []
     if shape.inrush:
@@ -66,3 +68,10 @@ macs: macs.csv
         octets = number.to_bytes(3, "big")
         rows.append(f"n{number},provision,52:54:00:{octets[0]:02x}:{octets[1]:02x}:{octets[2]:02x}")
     return {"cluster.yaml": text, "macs.csv": "\n".join(rows) + "\n"}
+
+
+def _parents(shape: Shape, rack: int) -> str:
+    """The parents of a rack, as its group's line has them."""
+    count = shape.submasters
+    names = [f"sm{(rack - 1 + place) % count + 1}" for place in range(count)]
+    return f" parents: [{', '.join(names)}]," if names else ""

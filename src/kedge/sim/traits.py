@@ -40,6 +40,6 @@ class Outside:
     network: Network
     web: Web
     physics: Loop
-    boot_urls: Callable[[], list[str]]
+    boot_urls: Callable[[str], list[str]]
     rises: Callable[..., None]
     times: Times = field(default_factory=Times)

@@ -23,6 +23,8 @@ from kedge.sim.web import Answer
 from kedge.sim.world import World
 from kedge.stores.port import Intent
 
+OPERATION_S = 20.0
+"""How long a destructive step may take until it has its effect, as leases reckon (`kedge.core.lease`)."""
 COMMAND_LASTS_S = 60.0
 """How long after its step ended a command may still reach a BMC: it was on its way."""
 
@@ -75,6 +77,7 @@ class Watch:
         self._steps: dict[str, dict[str, Step]] = {}
         self._ended: dict[str, float] = {}
         self._budgets = BudgetWatch(self.violated, stage_of)
+        self._destroyed: dict[str, tuple[str, float]] = {}
         self._marks: dict[tuple[object, ...], object] = {}
         self._digest = hashlib.blake2b(digest_size=16)
 
@@ -172,11 +175,9 @@ class Watch:
         self.tally.steps[name] += 1
         self.steps_of[node] += 1
         step = Step(program.end, program.starts, node, name, effect.step_id, self._world.now)
-        for other in self.steps_on(node):
-            if other.program != program.end:
-                self.violated("one owner", f"{program.end} begins {name} on {node} while "
-                              f"{other.program} carries out {other.mutation}")  # fmt: skip
         master = program.master
+        if master is not None and master.head.graph.mutations[name].destructive:
+            self._acts(program, node, name)
         state = master.head.nodes.get(node) if master is not None else None
         if state is not None:
             if state.configuration.hold:
@@ -188,6 +189,21 @@ class Watch:
         if self.quiet_since is not None:
             self.violated("quiet when all is well", f"{name} began on {node}, "
                           "though all had converged")  # fmt: skip
+
+    def _acts(self, program: Program, node: str, name: str) -> None:
+        """A destructive step begins: nobody else may have begun one so lately that it may still have
+        its effect, and nobody who owned the node later may have begun one at all."""
+        before, at = self._destroyed.get(node, (program.end, 0.0))
+        since_s = self._world.now - at
+        if before != program.end and since_s < OPERATION_S:
+            self.violated("one owner", f"{program.end} begins {name} on {node}, {since_s:.0f} s after "
+                          f"{before} began a destructive step there")  # fmt: skip
+        term = program.term(node)
+        if not term:
+            self.violated("one owner", f"{program.end} begins {name} on {node}, "
+                          "which it does not own")  # fmt: skip
+        self.rises("fencing term", node, value=term)
+        self._destroyed[node] = program.end, self._world.now
 
     def _end(self, node: str, key: str) -> None:
         step = self._steps.get(node, {}).pop(key, None)
