@@ -8,9 +8,9 @@ or asks a parent that does not know the session any more.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple
 
-from kedge.sync.handshake import Agreed, Approach
+from kedge.sync.handshake import FEATURES, Agreed, Approach
 from kedge.sync.keys import Chance, RandomBytes
 from kedge.sync.session import Address
 from kedge.sync.transfer import back_off
@@ -29,45 +29,39 @@ class Purpose(Enum):
     DOUBT = "doubt"  # the parent says that it does not know the session
 
 
-class Times(Protocol):
-    """The options that a course reads."""
+class ChildOptions(NamedTuple):
+    """How a child goes about it. The heartbeat comes from the parent."""
 
-    @property
-    def hello_first_s(self) -> float: ...
-    @property
-    def hello_tries(self) -> int: ...
-    @property
-    def seek_most_s(self) -> float: ...
-    @property
-    def renew_s(self) -> float: ...
-    @property
-    def prefer_s(self) -> float: ...
-    @property
-    def features(self) -> int: ...
-
-
-class Traveller(Protocol):
-    """The child, as far as its course needs it."""
-
-    node: str
-    epoch: Epoch
-    parents: tuple[Address, ...]
-
-    @property
-    def options(self) -> Times: ...
-    @property
-    def random_bytes(self) -> RandomBytes: ...
-    @property
-    def chance(self) -> Chance: ...
+    hello_first_s: float = 0.5  # between two hellos to one parent, doubling
+    hello_tries: int = 4  # to one parent before the next has its turn
+    seek_most_s: float = 15.0  # between two rounds through all parents
+    renew_s: float = 3600.0  # a key's age
+    renew_counter: int = 1 << 24  # datagrams under a key, either way
+    prefer_s: float = 60.0  # how often a parent further up the list is tried
+    overlap_s: float = 10.0  # how long the session before is still read
+    ask_first_s: float = 0.5  # before an unanswered heartbeat is repeated, doubling
+    features: int = FEATURES  # of the protocol, that are offered
 
 
 class Course:
     """The child's hellos, one at a time."""
 
-    def __init__(self, child: Traveller, *, token: bytes | None) -> None:
+    def __init__(
+        self,
+        node: str,
+        epoch: Epoch,
+        parents: tuple[Address, ...],
+        options: ChildOptions,
+        *,
+        random_bytes: RandomBytes,
+        chance: Chance,
+        token: bytes | None,
+    ) -> None:
         self.token = token  # kept until the parent has confirmed the join
         self.node_key: bytes | None = None
-        self._child = child
+        self._node, self._epoch, self._parents = node, epoch, parents
+        self._options = options
+        self._random_bytes, self._chance = random_bytes, chance
         self._approach: Approach | None = None
         self._purpose = Purpose.SEEK
         self._index = 0  # the session's parent, or the next one to seek
@@ -79,6 +73,7 @@ class Course:
         self._preferred = 0
         self._renew_at = self._prefer_at = self._doubt_at = 0.0
         self._seeking = True
+        self._worn = False
         self._fresh = False  # a session began: its times are set at the next run
 
     def due_at(self, now: float) -> float:
@@ -91,13 +86,17 @@ class Course:
             return min(self._renew_at, self._prefer_at)
         return self._renew_at
 
-    def run_timers(self, now: float, parent: Address | None) -> None:
-        """Start, repeat or give up a hello. ``parent``: of the live session."""
-        options, chance = self._child.options, self._child.chance
+    def run_timers(self, now: float, parent: Address | None, *, worn: bool = False) -> None:
+        """Start, repeat or give up a hello. ``parent``: of the live session; ``worn``: its keys have
+        sealed enough."""
+        options, chance = self._options, self._chance
         if self._fresh:
             self._fresh = False
             self._renew_at = now + options.renew_s * (0.75 + 0.25 * chance.random())
             self._prefer_at = now + options.prefer_s * (0.75 + 0.5 * chance.random())
+            self._worn = False
+        if worn and not self._worn:
+            self._worn, self._renew_at = True, now
         if self._approach is not None:
             if now >= self._hello_at and self._tries >= options.hello_tries:
                 self._give_up(now)
@@ -116,12 +115,12 @@ class Course:
         """The hello, when it is time for it."""
         if self._approach is None or now < self._hello_at:
             return None
-        options = self._child.options
+        options = self._options
         self._hello_at = now + back_off(
-            self._tries, self._child.chance, options.hello_first_s, options.seek_most_s
+            self._tries, self._chance, options.hello_first_s, options.seek_most_s
         )
         self._tries += 1
-        return self._approach.datagram, self._child.parents[self._target]
+        return self._approach.datagram, self._parents[self._target]
 
     def welcomed(self, header: Header, datagram: bytes) -> Agreed | None:
         """What a welcome agrees on, if it answers the hello under way."""
@@ -140,7 +139,7 @@ class Course:
         self._seeking = False
         self._rounds = 0
         self._fresh = True
-        return self._child.parents[self._index], self._purpose
+        return self._parents[self._index], self._purpose
 
     def confirmed(self) -> None:
         """The parent has spoken in the session: it has stored the key, the token is no more."""
@@ -149,7 +148,7 @@ class Course:
 
     def lost(self, address: Address) -> None:
         """The session with this parent is over: seek, beginning with the next in the list."""
-        parents = self._child.parents
+        parents = self._parents
         self._approach = None
         self._seeking = True
         self._index = (self._index + 1) % len(parents)
@@ -172,7 +171,7 @@ class Course:
             return None
         if refusal.nonce_prefix != approach.nonce[:8] or not self._tries:
             return None
-        self._tries = self._child.options.hello_tries
+        self._tries = self._options.hello_tries
         return reason_text(refusal.reason)
 
     def doubt_session(self, now: float) -> None:
@@ -182,20 +181,19 @@ class Course:
             self._begin(Purpose.DOUBT, self._index, now)
 
     def _begin(self, purpose: Purpose, target: int, now: float) -> None:
-        child = self._child
         key = self.node_key
         join = key is None or (self.token is not None and self._use_token)
         secret = self.token if join else key
         assert secret is not None
         self._use_token = not self._use_token
         self._approach = Approach(
-            child.node,
-            child.epoch,
+            self._node,
+            self._epoch,
             secret,
             is_join=join,
             renewal=purpose is Purpose.RENEW,
-            random_bytes=child.random_bytes,
-            features=child.options.features,
+            random_bytes=self._random_bytes,
+            features=self._options.features,
         )
         self._purpose, self._target = purpose, target
         self._tries = 0
@@ -203,11 +201,11 @@ class Course:
 
     def _give_up(self, now: float) -> None:
         self._approach = None
-        options, chance = self._child.options, self._child.chance
+        options, chance = self._options, self._chance
         if self._purpose is Purpose.SEEK:
             both = self.token is not None and self.node_key is not None
             if not (both and self._use_token):  # the token's turn, at the same parent
-                self._index = (self._index + 1) % len(self._child.parents)
+                self._index = (self._index + 1) % len(self._parents)
                 if self._index == 0:
                     self._rounds += 1
                     self._hello_at = now + back_off(

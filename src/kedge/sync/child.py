@@ -16,35 +16,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from kedge.lib.errors import KedgeError
 from kedge.sync import wire
+from kedge.sync.approach import ChildOptions as ChildOptions
 from kedge.sync.approach import Course, Purpose
+from kedge.sync.beat import Beat
+from kedge.sync.calm import Calm
 from kedge.sync.events import ChildEvent, Configured, ParentLost, Refused, SessionUp
-from kedge.sync.exchange import Exchange
-from kedge.sync.handshake import FEATURES, Agreed
+from kedge.sync.exchange import Exchange, is_heartbeat
+from kedge.sync.handshake import Agreed
 from kedge.sync.keys import Chance, RandomBytes
 from kedge.sync.record import Incoming, Outgoing
+from kedge.sync.saved import pack, unpack
 from kedge.sync.session import Address, Effect, Input, Session, State
-from kedge.sync.transfer import back_off
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch, Header, Kind
 
 EVENTS_MAX = 1024  # unread events; beyond that datagrams are dropped, and come again
-
-
-class ChildOptions(NamedTuple):
-    """How a child goes about it. The heartbeat comes from the parent."""
-
-    hello_first_s: float = 0.5  # between two hellos to one parent, doubling
-    hello_tries: int = 4  # to one parent before the next has its turn
-    seek_most_s: float = 15.0  # between two rounds through all parents
-    renew_s: float = 3600.0  # a key's age
-    prefer_s: float = 60.0  # how often a parent further up the list is tried
-    overlap_s: float = 10.0  # how long the session before is still read
-    ask_first_s: float = 0.5  # before an unanswered heartbeat is repeated, doubling
-    features: int = FEATURES  # of the protocol, that are offered
 
 
 class Child:
@@ -70,16 +59,18 @@ class Child:
         self.epoch = epoch
         self.parents = tuple(parents)
         self._options = options or ChildOptions()
-        self._random_bytes = random_bytes
         self._chance = chance
         self._outgoing = Outgoing(epoch)
         self._incoming = Incoming()
-        self._course = Course(self, token=token)
+        self._course = Course(
+            node, epoch, self.parents, self._options,
+            random_bytes=random_bytes, chance=chance, token=token,
+        )  # fmt: skip
         self._current: tuple[Session, Exchange] | None = None
-        self._lost_after_s = self._heartbeat_s = 0.0
         self._sessions: dict[int, tuple[Session, Exchange]] = {}  # by our key id: current and old
-        self._beat_at = 0.0
-        self._unanswered = 0
+        self._beat = Beat(self._options.ask_first_s, chance)
+        self._calm: Calm | None = None
+        self._asked: bytes | None = None  # the last frame, if it was a heartbeat and nothing else
         self._events: deque[ChildEvent] = deque()
         self._farewell: list[tuple[bytes, Address]] = []
         self._now = 0.0
@@ -92,7 +83,8 @@ class Child:
 
     def discover(self, changes: Mapping[str, bytes | None]) -> None:
         """Report several values at once: the parent sees all of them or none."""
-        self._outgoing.write(changes)
+        if self._outgoing.write(changes):
+            self._calm = self._asked = None
 
     def set_parents(self, parents: Sequence[Address]) -> None:
         """Another list of parents, the preferred one first. A session goes on, though its parent be in
@@ -129,15 +121,8 @@ class Child:
 
         Without the ``records`` it is small: the successor reports anew and is configured anew.
         """
-        saved = pb.SavedChild(
-            node=self.node,
-            token=self._course.token or b"",
-            node_key=self._course.node_key or b"",
-            discovered=self._outgoing.difference(0) if records else None,
-            configured=self._incoming.saved() if records else None,
-        )
-        wire.fill_epoch(saved.epoch, self.epoch)
-        return saved.SerializeToString()
+        both = (self._outgoing, self._incoming) if records else None
+        return pack(self.node, self.epoch, (self._course.token, self._course.node_key), both)
 
     @classmethod
     def restore(
@@ -150,18 +135,11 @@ class Child:
         options: ChildOptions | None = None,
     ) -> Child:
         """Go on where the process that wrote ``saved`` was: same epoch, no new token."""
-        state = wire.parse_saved(saved)
-        if state is None or not state.node or not (state.node_key or state.token):
-            raise KedgeError("sync.bad_state", "the saved state of the sync is damaged")
+        state = unpack(saved)
         child = cls(
-            state.node,
-            Epoch(state.epoch.term, state.epoch.counter),
-            parents,
-            random_bytes=random_bytes,
-            chance=chance,
-            token=state.token or None,
-            options=options,
-        )
+            state.node, Epoch(state.epoch.term, state.epoch.counter), parents, options=options,
+            random_bytes=random_bytes, chance=chance, token=state.token or None,
+        )  # fmt: skip
         child._course.node_key = state.node_key or None
         child._outgoing.restore(state.discovered)
         child._incoming.restore(state.configured)
@@ -176,6 +154,11 @@ class Child:
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
         """Take in a datagram from anybody. Never raises for what is in it."""
         self._now = now
+        if self._calm is not None:
+            if self._calm.answered(datagram, now):
+                self._beat.answered(now)
+                return
+            self._calm = None
         header = wire.parse_header(datagram)
         if header is None or len(self._events) >= EVENTS_MAX:
             return
@@ -198,6 +181,12 @@ class Child:
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
         """Everything to send now."""
         self._now = now
+        calm, beat = self._calm, self._beat
+        if calm is not None:
+            worn = calm.session.is_worn(self._options.renew_counter)
+            if now < calm.until and not worn and not (beat.unanswered and now >= beat.at):
+                return [] if now < beat.at else self._same_again(now, calm)
+            self._calm = None
         self._run_timers(now)
         out, self._farewell = self._farewell, []
         hello = self._course.hello_to_send(now)
@@ -205,17 +194,25 @@ class Child:
             out.append(hello)
         if self._current is not None:
             session, exchange = self._current
-            for frame in exchange.write(now):
-                out.append((session.seal(frame.SerializeToString()), session.address))
+            frames = exchange.write(now)
+            for frame in frames:
+                plain = frame.SerializeToString()
+                out.append((session.seal(plain), session.address))
+                self._asked = plain if len(frames) == 1 and is_heartbeat(frame) else None
         return out
+
+    def _same_again(self, now: float, calm: Calm) -> list[tuple[bytes, Address]]:
+        self._beat.asked(now)
+        return [(calm.session.seal(calm.said), calm.session.address)]
 
     def next_timeout(self) -> float | None:
         """When ``datagrams_to_send`` wants to be called again, on the caller's clock."""
-        times = [session.until for session, _ in self._sessions.values() if session.until]
-        times.append(self._course.due_at(self._now))
+        if self._calm is not None:
+            return min(self._beat.at, self._calm.until)
+        times = [*self._overlaps(), self._course.due_at(self._now)]
         if self._current is not None:
             session, exchange = self._current
-            times += [self._beat_at, session.heard_at + self._lost_after_s]
+            times += [self._beat.at, session.heard_at + self._beat.lost_after_s]
             due_at = exchange.due_at(self._now)
             if due_at is not None:
                 times.append(due_at)
@@ -227,18 +224,6 @@ class Child:
 
     # ---- within
 
-    @property
-    def options(self) -> ChildOptions:
-        return self._options
-
-    @property
-    def random_bytes(self) -> RandomBytes:
-        return self._random_bytes
-
-    @property
-    def chance(self) -> Chance:
-        return self._chance
-
     def _run_timers(self, now: float) -> None:
         for session, _ in list(self._sessions.values()):
             if session.state is State.OLD and now >= session.until:
@@ -246,16 +231,13 @@ class Child:
                 del self._sessions[session.key_id]
         if self._current is not None:
             session, exchange = self._current
-            if now - session.heard_at >= self._lost_after_s:
+            if now - session.heard_at >= self._beat.lost_after_s:
                 self._end(Input.SILENCE, now)
-            elif now >= self._beat_at:
+            elif now >= self._beat.at:
                 exchange.ask()
-                wait_s = back_off(
-                    self._unanswered, self._chance, self._options.ask_first_s, self._heartbeat_s
-                )
-                self._beat_at = now + wait_s
-                self._unanswered += 1
-        self._course.run_timers(now, self.parent)
+                self._beat.asked(now)
+        worn = self._current is not None and self._current[0].is_worn(self._options.renew_counter)
+        self._course.run_timers(now, self.parent, worn=worn)
 
     def _end(self, what: Input, now: float) -> None:
         assert self._current is not None
@@ -280,9 +262,7 @@ class Child:
             is_parent=False, chance=self._chance, features=agreed.features,
         )  # fmt: skip
         self._current = self._sessions[session.key_id] = (session, exchange)
-        self._heartbeat_s, self._lost_after_s = agreed.heartbeat_s, agreed.lost_after_s
-        self._beat_at = now
-        self._unanswered = 0
+        self._beat.begin(now, agreed.heartbeat_s, agreed.lost_after_s)
         if purpose is not Purpose.RENEW:
             self._events.append(SessionUp(target, self.epoch))
 
@@ -298,16 +278,28 @@ class Child:
         current = self._current is not None and session is self._current[0]
         if current:
             self._course.confirmed()
-            if self._unanswered and (exchange.is_answered or frame.held):
-                self._unanswered = 0
-                self._beat_at = now + self._heartbeat_s * (0.875 + 0.25 * self._chance.random())
+            if exchange.is_answered or frame.held:
+                self._beat.answered(now)
         news = exchange.read(frame, counter=header.counter, current=current, now=now)
         if news.applied:
             self._events.append(Configured(self._incoming.values(), news.changes, full=news.full))
         if news.bye is not None and current:
             self._end(Input.BYE, now)
+        elif current and self._asked is not None and news.only_answers and exchange.is_quiet:
+            self._be_calm(session, opened[0], self._asked, now)
+
+    def _be_calm(self, session: Session, heard: bytes, said: bytes, now: float) -> None:
+        """Let the next heartbeats take the short way, for as long as there is nothing else to do."""
+        until = min([self._course.due_at(now), *self._overlaps()])
+        if until > now and not self._farewell:
+            self._calm = Calm(session, said, heard, until)
+
+    def _overlaps(self) -> list[float]:
+        """When the sessions before this one are read no more."""
+        return [session.until for session, _ in self._sessions.values() if session.until]
 
     def _say_bye(self, why: pb.Bye.Why) -> None:
+        self._calm = None
         if self._current is not None:
             session, _ = self._current
             frame = pb.Frame(bye=pb.Bye(why=why))

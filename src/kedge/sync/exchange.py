@@ -24,7 +24,16 @@ whole subtree, travels together. A change after a quiet time goes at once."""
 class News:
     """What a frame brought."""
 
-    __slots__ = ("acked", "applied", "bye", "changes", "full", "only_asks", "outranked")
+    __slots__ = (
+        "acked",
+        "applied",
+        "bye",
+        "changes",
+        "full",
+        "only_answers",
+        "only_asks",
+        "outranked",
+    )
 
     def __init__(self) -> None:
         self.changes: dict[str, bytes | None] = {}
@@ -34,6 +43,19 @@ class News:
         self.outranked = False  # it holds our record from a later epoch than ours
         self.bye: pb.Bye.Why | None = None
         self.only_asks = False  # a heartbeat and nothing else
+        self.only_answers = False  # what is said to a heartbeat, and nothing else
+
+
+def is_plain(frame: pb.Frame) -> bool:
+    """Whether a frame has no part of a transfer in it, and no farewell."""
+    return not (
+        frame.HasField("fragment") or frame.HasField("fragment_ack") or frame.HasField("bye")
+    )
+
+
+def is_heartbeat(frame: pb.Frame) -> bool:
+    """Whether a frame asks, and does nothing else."""
+    return frame.ask and is_plain(frame)
 
 
 class Exchange:
@@ -102,8 +124,9 @@ class Exchange:
                 self._say_status = self._say_held = True
         if frame.HasField("bye"):
             news.bye = frame.bye.why
-        elif frame.ask and current:
-            news.only_asks = not (frame.HasField("fragment") or frame.HasField("fragment_ack"))
+        elif current:
+            news.only_asks = is_heartbeat(frame)
+            news.only_answers = not frame.ask and is_plain(frame) and len(frame.status) > 0
         return news
 
     def _read_fragment(self, fragment: pb.Fragment, news: News) -> None:
@@ -258,8 +281,9 @@ class Exchange:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether there is nothing to say but answers."""
-        return self._sending is None and not self._behind()
+        """Whether there is nothing to say until there is news, nor will there be."""
+        says = self._ask or self._say_status or self._say_held or self._say_ack
+        return not says and self._sending is None and not self._behind()
 
     @property
     def fits(self) -> bool:

@@ -19,6 +19,9 @@ from kedge.sync.wire import HEADER_BYTES, Header, Kind, pack_header
 Address = Any  # whatever the caller's sockets use: it is compared and handed back, never read
 
 
+COUNTERS = 1 << 32  # a key seals no more datagrams than this; a child renews it long before
+
+
 class State(Enum):
     """Where a session is in its life."""
 
@@ -139,6 +142,10 @@ class Session:
         self.state = row.parent if self.is_parent else row.child
         return row.effect
 
+    def is_worn(self, counter: int) -> bool:
+        """Whether so many datagrams went under these keys that others are wanted."""
+        return self.counter >= counter or self.window.newest >= counter
+
     def seal(self, plain: bytes) -> bytes:
         """A datagram with the next counter."""
         header = pack_header(Kind.SEALED, self.peer_key_id, self.counter, self.version)
@@ -148,7 +155,9 @@ class Session:
 
     def open(self, header: Header, datagram: bytes) -> tuple[bytes, bool] | None:
         """The inside of an authentic, fresh datagram, and whether it is the newest so far."""
-        if header.version != self.version or not self.window.fresh(header.counter):
+        if header.version != self.version or header.counter >= COUNTERS:
+            return None
+        if not self.window.fresh(header.counter):
             return None
         nonce = header.counter.to_bytes(12, "big")
         try:

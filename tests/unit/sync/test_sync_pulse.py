@@ -7,8 +7,11 @@ import random
 import pytest
 
 from kedge.sync.events import ConfiguredAcked, Discovered, Lost, Resumed
+from kedge.sync.exchange import Exchange
 from kedge.sync.parent import Parent
 from kedge.sync.reception import Reception
+from kedge.sync.session import COUNTERS
+from kedge.sync.wire import Kind
 from unit.sync.sync_world import FIRST, TOKEN, World
 
 
@@ -126,3 +129,75 @@ def test_the_short_way_and_the_long_way_tell_the_same(seed: int, monkeypatch: py
             world.run(rng.choice([0.05, 0.7, 3.0]))
         told.append([*world.events["head"], *world.events["n1"], len(world.seen)])
     assert told[0] == told[1]
+
+
+def test_a_calm_child_makes_and_parses_nothing(monkeypatch: pytest.MonkeyPatch):
+    world = settled()
+    made: list[object] = []
+    for name in ("read", "write"):
+        ordinary = getattr(Exchange, name)
+
+        def noted(self: Exchange, *args: object, ordinary: object = ordinary, **more: object):
+            if not self.is_parent:
+                made.append(self)
+            return ordinary(self, *args, **more)
+
+        monkeypatch.setattr(Exchange, name, noted)
+    world.run(100.0)
+    assert made == []
+    world.cut.add(("head", "n1"))
+    world.run(2.0)
+    assert made  # nobody answers: it asks again, in the ordinary way
+    world.cut.clear()
+    world.run(5.0)
+    made.clear()
+    world.run(20.0)
+    assert made == []
+    assert world.ends["n1"].parent == "head"
+
+
+def test_keys_are_renewed_after_so_many_datagrams_also_in_calm():
+    world = settled(renew_counter=20, prefer_s=5.0)
+    before = set(world.ends["head"]._nodes["n1"].sessions)
+    world.run(5.0)
+    assert set(world.ends["head"]._nodes["n1"].sessions) == before
+    world.run(25.0)
+    assert before.isdisjoint(world.ends["head"]._nodes["n1"].sessions)
+    assert not world.took("head", Lost) + world.took("head", Resumed)
+    session, _ = world.ends["n1"]._current
+    assert session.counter < 25
+
+
+def test_a_worn_key_is_kept_while_the_parent_does_not_answer_the_renewal():
+    world = settled(renew_counter=20, prefer_s=3.0)
+    ordinary = world.send
+
+    def without_hellos(source: str, target: str, datagram: bytes) -> None:
+        if datagram[2] != Kind.HELLO:
+            ordinary(source, target, datagram)
+
+    world.send = without_hellos
+    before = set(world.ends["head"]._nodes["n1"].sessions)
+    sent = len(world.seen)
+    world.run(60.0)
+    assert set(world.ends["head"]._nodes["n1"].sessions) == before
+    assert world.ends["head"].is_attached("n1")
+    assert len(world.seen) - sent < 250
+    world.send = ordinary
+    world.run(40.0)  # until the next hello, and until the key before is read no more
+    assert before.isdisjoint(world.ends["head"]._nodes["n1"].sessions)
+
+
+def test_no_key_seals_more_than_it_may():
+    world = settled()
+    session, exchange = world.ends["n1"]._current
+    exchange.ask()
+    (frame,) = exchange.write(world.now)
+    session.counter = COUNTERS
+    link = world.ends["head"]._links.get(world.ends["head"]._nodes["n1"].current)
+    before = link.session.window.newest
+    world.ends["head"].receive([(session.seal(frame.SerializeToString()), "n1")], world.now)
+    assert link.session.window.newest == before
+    session.counter = COUNTERS - 1
+    world.ends["head"].receive([(session.seal(frame.SerializeToString()), "n1")], world.now)
+    assert link.session.window.newest == COUNTERS - 1
