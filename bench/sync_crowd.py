@@ -121,6 +121,10 @@ class Crowd:
                 self.send(self.wanted(number, time.monotonic()))
         return True
 
+    def wake(self, number: int) -> None:
+        """The child has something new to say."""
+        self.send(self.wanted(number, time.monotonic()))
+
     def drain(self) -> tuple[int, int]:
         """Throw away what has arrived; says how many datagrams and bytes."""
         count = size = 0

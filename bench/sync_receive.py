@@ -49,7 +49,7 @@ def _beats(crowd: Crowd, _turn: int) -> list[Datagram]:
     """A heartbeat of every child."""
     now = time.monotonic()
     for child in crowd.children:
-        child._beat_at = now
+        child._beat.at = now
     return [each for number in range(len(crowd.children)) for each in crowd.wanted(number, now)]
 
 
@@ -57,7 +57,7 @@ def _reports(crowd: Crowd, turn: int) -> list[Datagram]:
     """Every child reports a value that has changed."""
     now = time.monotonic()
     for child in crowd.children:
-        child._beat_at = now + 3600.0
+        child._beat.at = now + 3600.0
         child.set_discovered("v3", b"%019d" % turn)
     return [each for number in range(len(crowd.children)) for each in crowd.wanted(number, now)]
 
