@@ -75,6 +75,28 @@ class FakeLooks:
             }
         ]  # fmt: skip
 
+    def why(self, node: str) -> dict[str, Any]:
+        person = {
+            "seq": 1,
+            "at": 1.5e9,
+            "kind": "person",
+            "words": "alice: apply: 8 changes (revision 5)",
+        }
+        step = {
+            "seq": 3,
+            "at": 1.5e9 + 1,
+            "kind": "step",
+            "words": "power.switch_on failed: no BMC",
+        }
+        chain = [
+            {**person, "why": "", "because": 0, "until": 0.0},
+            {**step, "why": "power.state is off, should be on", "because": 1, "until": 1.5e9 + 6},
+        ]
+        return {
+            "node": node, "phase": "waiting", "since": time.time() - 5, "why": "to try again",
+            "next": "power.switch_on", "chain": chain,
+        }  # fmt: skip
+
     def costs(self) -> list[dict[str, Any]]:
         return [
             {
@@ -256,13 +278,18 @@ class FakeOperations:
     def strangers(self) -> list[dict[str, Any]]:
         return [{"mac": "52:54:00:77:00:99", "first_seen": 1.0, "address": "10.77.255.240"}]
 
-    def plan(self, nodes: str, to: str = "") -> list[dict[str, Any]]:
+    def plan(self, nodes: str, to: str = "", *, fold: bool = False) -> list[dict[str, Any]]:
         self.asked.append(("plan", nodes, to))
+        queue = {
+            "budget": "out_of_service", "pool": "rack 1", "limit": 1, "used": 1, "ahead": 0,
+            "ahead_most": 2, "step": "", "users": ["n9"], "blocker": "n9",
+        }  # fmt: skip
         return [
             {
                 "node": name, "phase": self.phases[name], "why": self.why, "waits": "",
                 "steps": self.steps(), "cost_s": 5, "proven_cheapest": True, "given_up": [],
                 "blocked_by": "nothing makes it so" if self.phases[name] == "blocked" else "",
+                "queues": [queue] if self.phases[name] == "waiting" else [],
             }
             for name in self.chosen(nodes)
         ]  # fmt: skip

@@ -33,7 +33,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/v1/plan", "plan", "Each node's path to what is configured, or what blocks it",
-        list[paths.PlanRow], lambda ops, asked: ops.plan(asked.query.nodes, asked.query.to),
+        list[paths.PlanRow],
+        lambda ops, asked: ops.plan(asked.query.nodes, asked.query.to, fold=asked.query.fold),
         query=asking.PlanQuery,
     ),
     Route(

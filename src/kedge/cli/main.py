@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "node": ("node:node", "Look at nodes, set values, hold and release them."),
     "strangers": ("strangers:strangers", "List machines seen on the network that are in no file."),
     "plan": ("plan:plan", "Show the path of each node to what is configured, and why."),
+    "why": ("why:why", "Show what led to what a node does now, from the log."),
     "budgets": ("budgets:budgets", "Show who uses what there is only so much of, and who waits."),
     "graph": ("plan:graph", "Draw the mutation graph (for dot or mermaid)."),
     "events": ("events:events", "Show the log of all that happened, and follow it."),

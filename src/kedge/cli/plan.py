@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedge.cli.output import show
+from kedge.cli.output import plain, show
 from kedge.cli.session import ask, complete_nodes, nodes_argument, output_option
 from kedge.cli.trouble import TROUBLE
 
@@ -29,17 +29,19 @@ if TYPE_CHECKING:
 def plan(nodes: str, to: tuple[str, ...], output: str) -> None:
     """Show the path of each node to what is configured, and why; exit with 4 where there is none.
 
-    With --to, the path to other goals: kedge plan n3 --to power.state=off
+    Nodes that go the same way are shown together. What waits for a budget says who uses it, and how
+    many come first. With --to, the path to other goals: kedge plan n3 --to power.state=off
     """
-    rows = ask(lambda client: client.plan(nodes, ",".join(to)))
+    table = output == "table"
+    rows = ask(lambda client: client.plan(nodes, ",".join(to), fold=table))
 
     def drawn():
         from kedge.cli.render import plan_lines
 
-        return [line for row in rows for line in plan_lines(row)]
+        return [line for row in plain(rows) for line in plan_lines(row)]
 
     show(rows, output, drawn)
-    if any(row.get("blocked_by") for row in rows):
+    if any(row.blocked_by for row in rows):
         click.get_current_context().exit(TROUBLE)
 
 

@@ -230,7 +230,7 @@ def plan_lines(row: Mapping[str, Any]) -> list[Text]:
     """One node's path: steps with what they are for, or what is in the way."""
     steps: list[Mapping[str, Any]] = list(row.get("steps") or [])
     cost_s = row.get("cost_s", sum(step["cost_s"] for step in steps))
-    head = Text(str(row.get("node", "")), style="bold")
+    head = Text(short(str(row.get("node", ""))), style="bold")
     if steps:
         proven = "" if row.get("proven_cheapest", True) else ", not proven cheapest"
         head.append(f": {count(len(steps), 'step')}, about {cost_s} s{proven}", style="")
@@ -238,11 +238,32 @@ def plan_lines(row: Mapping[str, Any]) -> list[Text]:
         head.append(f": {_nothing(row)}", style="green")
     lines = [head]
     lines += step_lines(steps)
+    if row.get("running"):
+        lines.append(Text(f"  running: {', '.join(row['running'])}", style="green"))
     if row.get("waits"):
         lines.append(Text(f"  waits {row['waits']}", style="yellow"))
+    lines += map(_queue_line, row.get("queues") or ())
     if row.get("blocked_by"):
         lines.append(Text(f"  blocked: {row['blocked_by']}", style="red"))
     return lines
+
+
+def _queue_line(queue: Mapping[str, Any]) -> Text:
+    """A place in a queue: who is ahead, who uses it, and who must be seen to."""
+    least, most = queue["ahead"], queue["ahead_most"]
+    ahead = f"{least}" if least == most else f"{least} to {most}"
+    what = f"with {queue['step']}" if queue["step"] else "to go out of service"
+    users = ", ".join(queue["users"]) or "nobody"
+    more = queue["used"] - len(queue["users"])
+    line = Text(
+        f"  waits {what} for {queue['budget']} of {pool_name(queue['pool'])}: ", style="yellow"
+    )
+    line.append(f"{ahead} ahead; {queue['used']} of {queue['limit']} used by {users}")
+    if more > 0:
+        line.append(f" and {more} more")
+    if queue["blocker"]:
+        line.append(f"; {queue['blocker']} does not go on by itself: kedge why {queue['blocker']}")
+    return line
 
 
 def _nothing(row: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from kedge.client.transport import TIMEOUT_S, Transport
 from kedge.lib.errors import KedgeError
 from kedge.shapes.log import EventRow
 from kedge.shapes.nodes import About, NodeRow
+from kedge.shapes.paths import PlanRow
 from kedge.shapes.site import VariableRow
 
 RETRY_LEAST_S = 0.5
@@ -60,9 +61,11 @@ class Client(ChangeCalls, LookCalls, ReleaseCalls, SubMasterCalls):
         """Machines that are in no file."""
         return await self.get("/v1/strangers", list[Json])
 
-    async def plan(self, nodes: str, to: str = "") -> list[Json]:
-        """For each node the path to what is configured (``to``: to other goals), or what blocks it."""
-        return await self.get("/v1/plan", list[Json], nodes=nodes, to=to)
+    async def plan(self, nodes: str, to: str = "", *, fold: bool = False) -> list[PlanRow]:
+        """For each node the path to what is configured (``to``: to other goals), or what blocks it;
+        ``fold``: alike nodes in one row."""
+        query = {"nodes": nodes, "to": to, "fold": "true" if fold else ""}
+        return await self.get("/v1/plan", list[PlanRow], **query)
 
     async def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
         """The mutation graph as text."""

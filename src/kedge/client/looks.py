@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from kedge.client.calling import Calling
+from kedge.shapes.log import WhyRow
 from kedge.shapes.paths import BudgetRow, CostRow
 
 
@@ -16,3 +19,7 @@ class LookCalls(Calling):
     async def costs(self) -> list[CostRow]:
         """How long each mutation takes: declared and learned."""
         return await self.get("/v1/costs", list[CostRow])
+
+    async def why(self, node: str) -> WhyRow:
+        """The chain of what led to what a node does now."""
+        return await self.get(f"/v1/nodes/{quote(node, safe='')}/why", WhyRow)

@@ -1,15 +1,23 @@
-"""What people may look at of the engine's workings: budgets and learned costs."""
+"""What people may look at of the engine's workings: budgets, learned costs, chains of causes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
+from kedge.core.chronicle import Happening, chronicle
 from kedge.core.engine.budgets import Usage
 from kedge.lib.nodeset import fold
+from kedge.master.choosing import chosen
 from kedge.master.head import Head
+from kedge.stores.port import LoggedEvent, Store
 
 Json = dict[str, Any]
+LOG_MOST = 2_000
+TOLD_PAGE = 500
+TOLD_PAGES = 8
 FIRST = 10
 """So many of those who wait are named in their order."""
 
@@ -17,8 +25,44 @@ FIRST = 10
 class Looks:
     """Part of `kedge.master.operations`; plain JSON-able values."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, store: Store) -> None:
         self._head = head
+        self._store = store
+
+    def why(self, name: str) -> Json:
+        """The chain of what happened that led to what a node does now, oldest first."""
+        (node,) = chosen(self._head, name, exactly_one=True)
+        self._head.journal.flush()
+        log = [_happening(each) for each in self._store.events(nodes=[node], limit=LOG_MOST)]
+        actions = self._head.graph.compiled.mutation_actions
+        variable = self._head.graph.compiled.name
+        writes = {
+            name: frozenset(variable(number) for number, _ in action.writes)
+            for name, action in actions.items()
+        }
+        told = lru_cache(64)(self._told)
+        condition = self._head.engine.condition(node)
+        return {
+            "node": node,
+            "phase": condition.phase,
+            "since": self._head.clock.wall(condition.since),
+            "why": condition.why,
+            "next": condition.next,
+            "chain": [asdict(link) for link in chronicle(log, writes, told)],
+        }
+
+    def _told(self, seq: int) -> Happening | None:
+        """The last that a person did, or start of the head, before ``seq``; not searched for long."""
+        for _ in range(TOLD_PAGES):
+            after = max(0, seq - 1 - TOLD_PAGE)
+            page = (
+                self._store.events(nodes=[], after=after, limit=seq - 1 - after) if seq > 1 else []
+            )
+            for each in reversed(page):
+                if each.what == "intent" or (each.what, each.subject) == ("master", "start"):
+                    return _happening(each)
+            seq = after + 1
+        return None
 
     def budgets(self) -> list[Json]:
         """One row for each pool that has a limit."""
@@ -56,6 +100,12 @@ class Looks:
             if name not in measured
         ]
         return sorted(found, key=lambda row: (row["mutation"], row["hardware"]))
+
+
+def _happening(event: LoggedEvent) -> Happening:
+    return Happening(
+        event.seq, event.at, event.what, event.subject, event.before, event.after, event.cause
+    )
 
 
 def _pool(usage: Usage, *, span: bool = False) -> Json:

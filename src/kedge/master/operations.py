@@ -25,12 +25,13 @@ from kedge.master.io import MasterIo
 from kedge.master.journal import Journal, event_row
 from kedge.master.looking import Looks
 from kedge.master.nodes import NodeState
+from kedge.master.plans import plan_rows
 from kedge.master.previews import Previews
 from kedge.master.release_operations import ReleaseOperations
 from kedge.master.rollout_operations import RolloutOperations
 from kedge.master.supervisor import Supervisor
 from kedge.master.tree.port import TreeOperations
-from kedge.master.wording import goals_of, next_step, path_rows, reason_of, rows, written
+from kedge.master.wording import goals_of, next_step, reason_of, rows, written
 from kedge.site.model import Origin
 from kedge.stores.port import Store
 
@@ -118,11 +119,11 @@ class Operations:
         """Machines that were seen on the network and are in no file."""
         return [{"mac": mac, **facts} for mac, facts in self._io.strangers.items()]
 
-    def plan(self, nodes: str, to: str = "") -> list[Json]:
+    def plan(self, nodes: str, to: str = "", *, fold: bool = False) -> list[Json]:
         """For each node the path to what is configured, or (``to``: ``power.state=off,...``) to other
-        goals on top of that; or what blocks it."""
+        goals on top of that; or what blocks it. ``fold``: alike nodes in one row."""
         goals = goals_of(to, self._head.graph)
-        return [self._path(name, goals) for name in self._chosen(nodes)]
+        return plan_rows(self._head, self._chosen(nodes), goals, fold=fold)
 
     def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
         """The mutation graph as text (``dot`` or ``mermaid``), with a node's position in it."""
@@ -253,28 +254,6 @@ class Operations:
     def _origins(self, name: str) -> Mapping[str, Origin]:
         site = self._head.site
         return site.origins.get(name, {}) if site is not None else {}
-
-    def _path(self, name: str, goals: Mapping[str, str]) -> Json:
-        told = self.tree.path(name) if not goals else None
-        if told is not None:
-            return told
-        condition = self._head.engine.condition(name)
-        if goals:
-            wanted = {**condition.goals, **goals}
-            explanation = self._head.engine.plan_to(name, wanted, {})
-        else:
-            explanation = self._head.engine.explain(name)
-        return {
-            "node": name,
-            "phase": condition.phase,
-            "why": "" if goals else condition.why,
-            "waits": explanation.waits,
-            "steps": path_rows(explanation.plan, explanation.reasons, self._head.graph),
-            "cost_s": explanation.cost_s,
-            "proven_cheapest": explanation.proven,
-            "given_up": list(explanation.given_up),
-            "blocked_by": explanation.blocked_by,
-        }
 
     def _row(self, node: NodeState) -> Json:
         condition: Condition = self._head.engine.condition(node.name)

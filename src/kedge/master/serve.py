@@ -124,7 +124,7 @@ async def running(
         wishes = Wishes(store, graph, host.clock, journal, head, releases)
         operations = Operations(head, wishes, io, store, journal, supervisor, host.random_bytes)
         operations.releases = ReleaseOperations(releases, wishes, io)
-        operations.looks = Looks(head)
+        operations.looks = Looks(head, store)
         operations.previews = Previews(head, wishes)
         head.configured = partial(send_records, head, link, DutyEntries(graph))
         rollouts = Rollouts(store, wishes, head, io, journal)

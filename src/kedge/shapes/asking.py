@@ -27,10 +27,12 @@ class NodesQuery(Struct, forbid_unknown_fields=True):
 
 
 class PlanQuery(Struct, forbid_unknown_fields=True):
-    """Which nodes, and goals in place of the configured ones (``power.state=off``, with commas)."""
+    """Which nodes, and goals in place of the configured ones (``power.state=off``, with commas);
+    ``fold``: alike nodes in one row."""
 
     nodes: Nodeset = ""
     to: Annotated[str, Meta(max_length=4096)] = ""
+    fold: bool = False
 
 
 class EventsQuery(Struct, forbid_unknown_fields=True):

@@ -58,8 +58,25 @@ class PlanStep(Struct):
     disruptive: bool = False
 
 
+class QueueRow(Struct):
+    """A place in the queue of a budget: ``ahead`` come first (of several nodes the least and the most),
+    ``users`` are the first few who use it, ``blocker`` one of them that does not go on by itself. Without
+    a ``step`` it is the place of nodes that would go out of service."""
+
+    budget: str
+    pool: str
+    limit: int
+    used: int
+    ahead: int
+    ahead_most: int
+    step: str
+    users: list[str]
+    blocker: str
+
+
 class PlanRow(Struct):
-    """A node's path to what is configured; ``blocked_by`` where there is none."""
+    """A node's path to what is configured; ``blocked_by`` where there is none. ``node`` is a nodeset
+    where it was asked for folded rows."""
 
     node: str
     phase: str
@@ -70,6 +87,8 @@ class PlanRow(Struct):
     proven_cheapest: bool
     given_up: list[str]
     blocked_by: str
+    running: list[str] = []
+    queues: list[QueueRow] = []
 
 
 class OutlookRow(Struct):

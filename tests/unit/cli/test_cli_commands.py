@@ -23,6 +23,7 @@ READING = [
     ["graph"],
     ["graph", "--costs"],
     ["budgets"],
+    ["why", "n1"],
     ["events"],
     ["power", "status"],
     ["power", "off", "n1", "--dry-run"],
