@@ -13,6 +13,7 @@ from kedge.master.host import Host
 from kedge.master.late_writes import LateWrites
 from kedge.master.permits import BootPermit
 from kedge.master.settings import Settings
+from kedge.master.tree.entries import is_peer
 from kedge.sync.door import ParentOptions
 from kedge.sync.events import Joined, ParentEvent
 from kedge.sync.parent import Parent
@@ -42,6 +43,7 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
         self._flush_due = False
         self._records: dict[str, dict[str, bytes]] = {}
+        self._written: dict[str, Epoch] = {}  # in which tenure a record was last written whole
         self.keys: dict[str, tuple[Epoch, bytes]] = {}
         self.tenure: Callable[[str], Epoch | None] = lambda _: own_tenure
         own_tenure = Epoch(term, 0)
@@ -49,7 +51,7 @@ class Link:
             incarnation=Epoch(0, 0),
             random_bytes=host.random_bytes,
             chance=random.Random(host.random_number()),
-            options=ParentOptions(heartbeat_s=settings.heartbeat_s),
+            options=ParentOptions(heartbeat_s=settings.heartbeat_s, large=is_peer),
         )
         for node, record in writes.records(KIND).items():
             epoch = Epoch(record["term"], record["counter"])
@@ -78,13 +80,19 @@ class Link:
                 record.pop(name, None)
             else:
                 record[name] = value
-        self.write(node)
+        tenure = self.tenure(node)
+        if tenure is not None and self._written.get(node) == tenure:
+            self.parent.change_configured(node, entries)  # however large the record is
+            self._soon()
+        else:
+            self.write(node)
 
     def write(self, node: str) -> None:
         """Let the node's record travel, if it is ours to write."""
         tenure = self.tenure(node)
         if tenure is not None and node in self._records:
             self.parent.set_configured(node, self._records[node], tenure)
+            self._written[node] = tenure
             self._soon()
 
     def entry(self, node: str, name: str) -> bytes | None:
@@ -117,6 +125,7 @@ class Link:
     def forget(self, node: str) -> None:
         """The site no longer knows the node: nor does the link."""
         self._records.pop(node, None)
+        self._written.pop(node, None)
         self.keys.pop(node, None)
         self.parent.forget(node)
         self._writes.put(KIND, node, None)

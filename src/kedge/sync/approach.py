@@ -155,8 +155,9 @@ class Course:
         self._hello_at = 0.0
         self._use_token = False
 
-    def listed_anew(self, index: int) -> None:
+    def listed_anew(self, parents: tuple[Address, ...], index: int) -> None:
         """The list of parents is another one, and the session's parent stands in it at ``index``."""
+        self._parents = parents
         self._approach = None
         self._index, self._preferred = index, 0
         self._fresh = self._fresh or not self._seeking

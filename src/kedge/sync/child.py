@@ -94,7 +94,9 @@ class Child:
         current = self.parent
         more = () if current is None or current in parents else (current,)
         self.parents = (*parents, *more)
-        self._course.listed_anew(self.parents.index(current) if current is not None else 0)
+        self._calm = None
+        at = self.parents.index(current) if current is not None else 0
+        self._course.listed_anew(self.parents, at)
 
     @property
     def discovered(self) -> dict[str, bytes]:

@@ -5,18 +5,23 @@ Strangers get short answers, few of them, and cost little: the order of the chec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kedge.sync import handshake, wire
 from kedge.sync.admission import OFFERS_MAX, Node, Quiet, Rate, judge
 from kedge.sync.events import Refused
 from kedge.sync.exchange import Exchange
-from kedge.sync.handshake import FEATURES
+from kedge.sync.handshake import FEATURE_LARGE, FEATURES
 from kedge.sync.keys import Chance, RandomBytes
 from kedge.sync.links import Link, Links
 from kedge.sync.session import Address, Input, Session, State
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch, Header, Kind
+
+
+def _anybody(_node: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class ParentOptions:
     refused_every_s: float = 10.0  # per node and reason, for the event
     advice_every_s: float = 1.0  # per address, for what is sent to strangers
     features: int = FEATURES  # of the protocol, that are offered
+    large: Callable[[str], bool] = _anybody  # who may have records as large as a sub-master's
 
     @property
     def lost_after_s(self) -> float:
@@ -92,6 +98,10 @@ class Door:
         self._offer(node, hello, header, datagram, verdict.secret, address, now)
         return None
 
+    def _features(self, node: str) -> int:
+        features = self._options.features
+        return features if self._options.large(node) else features & ~FEATURE_LARGE
+
     def unknown_key(self, header: Header, datagram: bytes, address: Address, now: float) -> None:
         """Tell the sender that its session is not known here: it may want a new one."""
         if len(datagram) > wire.HEADER_BYTES and self._advice.may(address, now):
@@ -117,7 +127,7 @@ class Door:
             heartbeat_s=self._options.heartbeat_s,
             lost_after_s=self._options.lost_after_s,
             random_bytes=self._random_bytes,
-            features=self._options.features,
+            features=self._features(node.name),
         )
         if answer is None:
             return

@@ -36,7 +36,7 @@ class World:
         offset, rate = self.clocks.get(name, (0.0, 1.0))
         return offset + self.now * rate
 
-    def parent(self, name: str = "head", counter: int = 1, **options: float) -> Parent:
+    def parent(self, name: str = "head", counter: int = 1, **options: Any) -> Parent:
         parent = Parent(
             incarnation=Epoch(1, counter),
             random_bytes=self.random.randbytes,

@@ -93,6 +93,19 @@ def test_a_child_of_an_older_release_is_not_sent_what_it_does_not_take():
     assert len(world.seen) < 60
 
 
+def test_only_whom_the_parent_trusts_with_it_may_be_large():
+    """A node that was taken over must not fill the memory of the head."""
+    world = World()
+    head = world.parent(large=lambda name: name == "sub-master")
+    whole = {f"n{number}": b"" for number in range(wire.SMALL.entries + 1)}
+    for name in ("sub-master", "n1"):
+        head.admit(name, FIRST, TOKEN, 100.0)
+        world.child(name).discover(whole)
+    world.run(30.0)
+    assert len(head.discovered("sub-master")) == len(whole)
+    assert head.discovered("n1") == {}
+
+
 def test_no_end_takes_more_than_was_agreed():
     small, large = World(), World()
     for world, features in ((small, 0), (large, FEATURES)):
