@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,12 @@ class Cluster:
         site: Path = ROOT / "examples/01-lab",
         *,
         serving: bool = True,
+        images: Mapping[str, str] = IMAGES,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """``site`` is copied; without ``serving`` the head must be started."""
+        """``site`` is copied; without ``serving`` the head must be started. ``images`` by architecture,
+        ``settings`` for the head's configuration besides what the lab needs."""
+        self._images, self._settings = images, settings or {}
         self.home = home
         self.state = home / "state"
         self.site = home / "site"
@@ -81,7 +85,7 @@ class Cluster:
             self.lab.up()
             self._configure()
             for arch in sorted({machine.arch for machine in self.lab.description.machines}):
-                self.push(IMAGES[arch], "1")
+                self.push(self._images[arch], "1")
                 self.kedge("layer0", "build", "--here", "--arch", arch, timeout_s=600)
             if self._serving:
                 self.start()
@@ -247,6 +251,7 @@ class Cluster:
                     "state_dir": str(self.state),
                     "sync": {"heartbeat_s": 4},
                     "image": {"registries": {REGISTRY: access}},
+                    **self._settings,
                 }
             )
         )

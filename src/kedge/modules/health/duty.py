@@ -222,7 +222,7 @@ def gpus(here, check):
 def kernel(here, check):
     """The kernel's log since the boot matches none of the patterns."""
     patterns = [re.compile(pattern) for pattern in check.get("patterns") or KERNEL]
-    for line in kernel_log("/dev/kmsg"):
+    for line in kernel_log(here.root / "dev/kmsg"):
         if any(pattern.search(line) for pattern in patterns):
             return line
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kedge.core.kinds import Value
@@ -45,6 +46,42 @@ def values_of(seen: Seen, reservations: Iterable[Reservation] = ()) -> dict[str,
         "scheduler.features": list(seen.features),
         "scheduler.notice": notice_of(seen),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a node was told last: ``seen`` is None where nobody knows, ``people`` means that no scheduler
+    has it, ``free`` that nobody has to be asked; a ``notice`` goes before the usual one."""
+
+    seen: Seen | None
+    reservations: tuple[Reservation, ...] = ()
+    notice: str = ""
+    people: bool = False
+    free: bool = False
+
+    @property
+    def state(self) -> str | None:
+        """The value of ``scheduler.state``."""
+        if self.free:
+            return "absent"
+        return (self.seen.state or None) if self.seen is not None else None
+
+
+FREE = Told(None, free=True)
+
+
+def values_told(told: Told) -> dict[str, Value]:
+    """The variables of a node that was told this."""
+    if told.free:
+        return absent()
+    if told.seen is None:
+        return {**UNKNOWN, "scheduler.notice": told.notice}
+    values = values_of(told.seen, told.reservations)
+    if told.people:
+        values["scheduler.release"] = ANY
+    if told.notice:
+        values["scheduler.notice"] = told.notice
+    return values
 
 
 def absent() -> dict[str, Value]:

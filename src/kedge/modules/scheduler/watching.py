@@ -12,19 +12,23 @@ from collections.abc import Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 from kedge.core.kinds import Value
+from kedge.core.node import Configuration
 from kedge.lib import nodeset
 from kedge.lib.errors import KedgeError
 from kedge.modules.port import Io, Node
-from kedge.modules.scheduler.driver import OURS, Cluster, Driver, Seen
+from kedge.modules.scheduler.driver import OURS, Cluster, Driver, Reservation, Seen
 from kedge.modules.scheduler.keeping import Kept, Row, keep
 from kedge.modules.scheduler.orders import Errors, Kind, Orders, carry_out
 from kedge.modules.scheduler.policy import Closed, Moment, Rule, rule_of
 from kedge.modules.scheduler.settings import driver_of, settings_of
-from kedge.modules.scheduler.showing import UNKNOWN, absent, reserved, values_of
+from kedge.modules.scheduler.showing import FREE, Told, reserved, values_told
 
 LANE = "scheduler"
 CALL_S = 90.0
 LEAST_S = 1.0
+LOOK_S = 5.0
+"""How often nodes are looked at when neither they nor the scheduler seem to have changed."""
+
 STALE_ROUNDS = 3
 STALE_LEAST_S = 30.0
 BY = "scheduler"
@@ -44,6 +48,8 @@ class Watch:
         self._read_at = 0.0
         self._error = ""
         self._spared = ""
+        self._rules: dict[str, tuple[Configuration, Rule]] = {}
+        self._told: dict[str, Told] = {}
 
     async def run(self) -> None:
         """Look at the cluster, for ever; raises `KedgeError` for settings that make no sense."""
@@ -52,15 +58,19 @@ class Watch:
         assert isinstance(every_s, int) and isinstance(share, int)
         self._every_s, self._share = float(every_s), share
         self._driver = driver_of(settings, self._io)
-        next_at = 0.0
+        read_at = look_at = 0.0
+        nodes = -1
         while True:
             now = asyncio.get_running_loop().time()
-            if self._driver is not None and (now >= next_at or self._again.is_set()):
+            due = self._driver is not None and (now >= read_at or self._again.is_set())
+            if due and self._driver is not None:
                 self._again.clear()
                 await self._read(self._driver)
-                next_at = asyncio.get_running_loop().time() + self._every_s
-            self._show()
-            await self._keep()
+                read_at = asyncio.get_running_loop().time() + self._every_s
+            if due or now >= look_at or len(self._io.nodes()) != nodes or self.closed.reasons:
+                self._show()
+                await self._keep()
+                look_at, nodes = now + LOOK_S, len(self._io.nodes())
             await asyncio.sleep(LEAST_S)
 
     async def _read(self, driver: Driver) -> None:
@@ -96,38 +106,50 @@ class Watch:
             waits = self.closed.grant(people, sessions, moment)
         reservations = reserved(self._cluster) if self._cluster is not None else {}
         for name, node in nodes.items():
-            kind = rules[name].kind
-            if kind == "free":
-                values = absent()
-            elif kind == "people":
-                values = self._of_people(name, waits.get(name, ""))
-            elif self._cluster is None:
-                values = {**UNKNOWN, "scheduler.notice": self._why_unknown()}
-            elif (seen := self._cluster.nodes.get(name)) is None:
-                values = {**UNKNOWN, "scheduler.notice": "the scheduler does not know this node"}
-            else:
-                values = values_of(seen, reservations.get(name, ()))
-            self._observe(node, values)
+            told = self._tell_of(name, rules[name], waits.get(name, ""), reservations)
+            if self._told.get(name) == told and node.seen("scheduler.state") == told.state:
+                continue
+            self._told[name] = told
+            self._observe(node, values_told(told))
+        for name in self._told.keys() - nodes.keys():
+            del self._told[name]
+            self._rules.pop(name, None)
+
+    def _tell_of(
+        self, name: str, rule: Rule, wait: str, reservations: Mapping[str, list[Reservation]]
+    ) -> Told:
+        if rule.kind == "free":
+            return FREE
+        if rule.kind == "people":
+            reason = self.closed.reasons.get(name, "")
+            granted = name in self.closed.granted
+            state = "drained" if granted else "draining" if reason else "in_service"
+            return Told(Seen(state, reason), notice=wait, people=True)
+        if self._cluster is None:
+            return Told(None, notice=self._why_unknown())
+        seen = self._cluster.nodes.get(name)
+        if seen is None:
+            return Told(None, notice="the scheduler does not know this node: it counts as busy")
+        return Told(seen, tuple(reservations.get(name, ())))
 
     def _rule(self, node: Node) -> Rule:
-        return rule_of(
+        """The node's rule, worked out once for each of its configurations."""
+        known = self._rules.get(node.name)
+        if known is not None and known[0] is node.configuration:
+            return known[1]
+        rule = rule_of(
             node.configured("scheduler.policy"),
             node.configuration.group,
             scheduler=self._driver is not None,
             wanted=node.configured("scheduler.state") is not None,
         )
+        self._rules[node.name] = (node.configuration, rule)
+        return rule
 
     def _why_unknown(self) -> str:
         if self._driver is None:
             return "the head's configuration names no scheduler (modules: {scheduler: ...})"
         return f"counts as busy: {self._error or 'the scheduler was not asked yet'}"
-
-    def _of_people(self, name: str, wait: str) -> dict[str, Value]:
-        reason = self.closed.reasons.get(name, "")
-        state = "drained" if name in self.closed.granted else "draining" if reason else "in_service"
-        values = values_of(Seen(state, reason))
-        values |= {"scheduler.release": "*"}
-        return {**values, "scheduler.notice": wait} if wait else values
 
     def _observe(self, node: Node, values: dict[str, Value]) -> None:
         changed = {
@@ -187,9 +209,11 @@ class Watch:
 
     async def _keep(self) -> None:
         """Take nodes out of service whose checks fail."""
-        if self._error:
+        nodes = self._io.nodes().values()
+        if self._error or not any(node.seen("health.verdict") == "fail" for node in nodes):
+            self._tell_spared(Kept())
             return
-        rows = [row for node in self._io.nodes().values() if (row := _row(node)).state != "absent"]
+        rows = [row for node in nodes if (row := _row(node)).state != "absent"]
         kept = keep(rows, self._share)
         self._tell_spared(kept)
         for reason, names in kept.drain.items():
