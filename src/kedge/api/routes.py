@@ -38,7 +38,7 @@ ROUTES: tuple[Route, ...] = (
         query=asking.PlanQuery,
     ),
     Route(
-        "GET", "/v1/graph", "graph", "The mutation graph as text (dot or mermaid)",
+        "GET", "/v1/graph", "graph", "The mutation graph as text (dot, mermaid or svg)",
         str,
         lambda ops, asked: ops.graph(
             style=asked.query.style, module=asked.query.module, node=asked.query.node

@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan:plan", "Show the path of each node to what is configured, and why."),
     "why": ("why:why", "Show what led to what a node does now, from the log."),
     "budgets": ("budgets:budgets", "Show who uses what there is only so much of, and who waits."),
-    "graph": ("plan:graph", "Draw the mutation graph (for dot or mermaid)."),
+    "graph": ("plan:graph", "Draw the mutation graph, or show what mutations cost."),
     "events": ("events:events", "Show the log of all that happened, and follow it."),
     "power": ("power:power", "Switch nodes on and off, or cycle them."),
     "release": ("release:release", "Make releases, and look at what they bind."),

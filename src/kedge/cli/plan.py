@@ -46,13 +46,23 @@ def plan(nodes: str, to: tuple[str, ...], output: str) -> None:
 
 
 @click.command()
-@click.option("--style", type=click.Choice(["dot", "mermaid"]), default="dot", show_default=True)
+@click.option(
+    "--style", type=click.Choice(["dot", "mermaid", "svg"]), default="dot", show_default=True
+)
 @click.option("--module", default="", help="Only what this module declares.")
 @click.option("--node", default="", shell_complete=complete_nodes, help="Mark where a node is.")
 @click.option("--costs", is_flag=True, help="Show how long each mutation takes, not the drawing.")
 @output_option
 def graph(style: str, module: str, node: str, costs: bool, output: str) -> None:
-    """Draw the mutation graph: kedge graph | dot -Tsvg > graph.svg"""
+    """Draw the mutation graph, or show how long mutations take.
+
+    \b
+    kedge graph --style svg > graph.svg                  for a browser
+    kedge graph --style svg --node n1 > n1.svg           with n1's place and path in it
+    kedge graph --module power                           for graphviz
+    kedge graph --style mermaid                          for Markdown
+    kedge graph --costs                                  declared and learned durations
+    """
     if costs:
         rows = [
             row

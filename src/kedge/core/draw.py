@@ -1,52 +1,23 @@
-"""The mutation graph as a picture: DOT or Mermaid, whole or one module's, with a node's place in it.
+"""The mutation graph as a picture: DOT, Mermaid or SVG, whole or one module's, with a node's place in it.
 
 Every planned variable is a box of its symbols; a mutation is an arrow from each symbol it starts at
 to the one it leads to, labelled with its cost and what else it requires. `drawing` decides what is
-shown, the two renderers only how it is written.
+shown, the renderers only how it is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from kedge.core.action import UNKNOWN_VALUE, Action
 from kedge.core.condition import Condition
 from kedge.core.graph import Graph
+from kedge.core.picture import Arrow, Box, Drawing
+from kedge.core.svg import svg
 from kedge.lib.errors import KedgeError
 
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A variable: its symbols, and which of them is the node's."""
-
-    variable: str
-    symbols: tuple[str, ...]
-    note: str
-    here: str
-
-
-@dataclass(frozen=True, slots=True)
-class Arrow:
-    """A mutation of one variable; ``chosen`` when it is on the node's path."""
-
-    variable: str
-    before: str
-    after: str
-    label: str
-    destructive: bool
-    chosen: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """What is shown."""
-
-    boxes: tuple[Box, ...]
-    arrows: tuple[Arrow, ...]
-
-
-STYLES = ("dot", "mermaid")
+STYLES = ("dot", "mermaid", "svg")
 
 
 def draw(
@@ -66,7 +37,9 @@ def draw(
         discovered = dict(condition.discovered)
         on_path = [step.mutation for step in (*condition.running, *condition.plan)]
     picture = drawing(graph, module=module, discovered=discovered, path=on_path)
-    return dot(picture) if style == "dot" else mermaid(picture)
+    if condition is not None:
+        picture = replace(picture, node=condition.node)
+    return {"dot": dot, "mermaid": mermaid, "svg": svg}[style](picture)
 
 
 def drawing(
@@ -74,15 +47,18 @@ def drawing(
     *,
     module: str = "",
     discovered: Mapping[str, str] | None = None,
-    path: Collection[str] = (),
+    path: Sequence[str] = (),
 ) -> Drawing:
     """The graph, or what ``module`` declares and touches; ``discovered`` and ``path`` (names of
     mutations) mark where a node is and how it will go."""
+    steps: dict[str, int] = {}
+    for place, name in enumerate(path, 1):
+        steps.setdefault(name, place)
     arrows = tuple(
         arrow
         for action in graph.compiled.mutation_actions.values()
         if not module or action.name.startswith(f"{module}.")
-        for arrow in _arrows(graph, action, action.name in path)
+        for arrow in _arrows(graph, action, steps.get(action.name, 0))
     )
     shown = {a.variable for a in arrows}
     boxes = tuple(
@@ -112,7 +88,7 @@ def _note(graph: Graph, name: str) -> str:
     return "; ".join(parts)
 
 
-def _arrows(graph: Graph, action: Action, chosen: bool) -> Iterator[Arrow]:
+def _arrows(graph: Graph, action: Action, step: int) -> Iterator[Arrow]:
     compiled = graph.compiled
     reads = dict(action.reads)
     own = dict(action.own)
@@ -125,11 +101,6 @@ def _arrows(graph: Graph, action: Action, chosen: bool) -> Iterator[Arrow]:
         also = [
             f"{compiled.name(v)}={compiled.symbol(v, x)}" for v, x in own.items() if v != variable
         ]
-        label = f"{action.name} ({action.cost} s)"
-        if others:
-            label += " needs " + ", ".join(others)
-        if also:
-            label += " also " + ", ".join(also)
         everywhere = frozenset(range(1, len(compiled.values[variable]))) - {value}
         for before in sorted(reads.get(variable, everywhere)):
             if before != UNKNOWN_VALUE:
@@ -137,9 +108,12 @@ def _arrows(graph: Graph, action: Action, chosen: bool) -> Iterator[Arrow]:
                     compiled.name(variable),
                     compiled.symbol(variable, before),
                     compiled.symbol(variable, value),
-                    label,
+                    action.name,
+                    action.cost,
+                    ", ".join(others),
+                    ", ".join(also),
                     action.destructive,
-                    chosen,
+                    step,
                 )
 
 
@@ -160,7 +134,7 @@ def dot(picture: Drawing) -> str:
     for arrow in picture.arrows:
         ends = [f'"{_quoted(arrow.variable)}={_quoted(s)}"' for s in (arrow.before, arrow.after)]
         colour = "firebrick" if arrow.destructive else "black"
-        width = 3 if arrow.chosen else 1
+        width = 3 if arrow.step else 1
         lines.append(
             f"  {ends[0]} -> {ends[1]} "
             f'[label="{_quoted(arrow.label)}", color={colour}, penwidth={width}];'
@@ -183,7 +157,7 @@ def mermaid(picture: Drawing) -> str:
     for arrow in picture.arrows:
         before = names[arrow.variable, arrow.before]
         after = names[arrow.variable, arrow.after]
-        line = "==>" if arrow.chosen else "-.->" if arrow.destructive else "-->"
+        line = "==>" if arrow.step else "-.->" if arrow.destructive else "-->"
         lines.append(f'  {before} {line}|"{_quoted(arrow.label)}"| {after}')
     return "\n".join([*lines, "  classDef here fill:gold"]) + "\n"
 

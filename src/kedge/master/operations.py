@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kedge import __version__
@@ -126,11 +127,12 @@ class Operations:
         return plan_rows(self._head, self._chosen(nodes), goals, fold=fold)
 
     def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
-        """The mutation graph as text (``dot`` or ``mermaid``), with a node's position in it."""
+        """The mutation graph as text (``dot``, ``mermaid`` or ``svg``), with a node's position in it."""
         condition = None
         if node:
             (name,) = self._chosen(node, exactly_one=True)
-            condition = self._head.engine.condition(name)
+            path = self._head.engine.explain(name).plan
+            condition = replace(self._head.engine.condition(name), plan=path)
         return draw(self._head.graph, style=style, module=module, condition=condition)
 
     def variables(self) -> list[Json]:

@@ -46,7 +46,7 @@ class EventsQuery(Struct, forbid_unknown_fields=True):
 class GraphQuery(Struct, forbid_unknown_fields=True):
     """How to draw, what part, and whose position in it."""
 
-    style: Literal["dot", "mermaid"] = "dot"
+    style: Literal["dot", "mermaid", "svg"] = "dot"
     module: Annotated[str, Meta(max_length=200)] = ""
     node: Annotated[str, Meta(max_length=200)] = ""
 

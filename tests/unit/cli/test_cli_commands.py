@@ -21,6 +21,7 @@ READING = [
     ["strangers"],
     ["plan", "n[1-2]"],
     ["graph"],
+    ["graph", "--style", "svg", "--node", "n1"],
     ["graph", "--costs"],
     ["budgets"],
     ["why", "n1"],
