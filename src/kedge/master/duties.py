@@ -19,6 +19,7 @@ from kedge.master.encoding import encode
 from kedge.master.nodes import NodeState
 
 PREFIX = "duty/"
+SHARED_KEPT = 1_000
 
 
 def place_duties(graph: Graph, state_dir: Path) -> None:
@@ -58,6 +59,7 @@ class DutyEntries:
             name: [v.name for v in graph.modules[name].variables if v.configured and not v.secret]
             for name in graph.modules
         }
+        self._shared: dict[tuple[object, ...], bytes] = {}
         self._plain = {
             name: encode(self._entry(duty, {}))
             for name, duty in graph.duties.items()
@@ -70,8 +72,20 @@ class DutyEntries:
             content = self._plain.get(name)
             if content is None:
                 values = {v: node.configured(v) for v in self._configured[duty.module]}
-                content = encode(self._entry(duty, values))
+                content = self._encoded(duty, values)
             yield PREFIX + name, content
+
+    def _encoded(self, duty: Duty, values: Mapping[str, Value]) -> bytes:
+        """Most nodes have the same values, and mostly none: those are encoded once."""
+        if any(isinstance(value, (dict, list)) for value in values.values()):
+            return encode(self._entry(duty, values))
+        key = (duty.name, *((type(value), value) for value in values.values()))
+        known = self._shared.get(key)
+        if known is None:
+            if len(self._shared) >= SHARED_KEPT:
+                self._shared.clear()
+            known = self._shared[key] = encode(self._entry(duty, values))
+        return known
 
     def _entry(self, duty: Duty, configured: Mapping[str, Value]) -> Value:
         return {

@@ -17,7 +17,6 @@ from kedge.master.holds import Scope, spread, without_gone
 from kedge.master.journal import Journal
 from kedge.master.releases import Releases
 from kedge.site.diff import Change, diff
-from kedge.site.loading import load
 from kedge.site.model import Site
 from kedge.site.overrides import Override, check_override, with_overrides
 from kedge.site.rollouts import read_rollouts
@@ -43,6 +42,8 @@ class Wishes:
         self._head = head
         self._releases = releases
         self.intent = store.intent()
+        self._resolved: tuple[tuple[object, ...], Site] | None = None
+        self._compared: tuple[Site | None, Site, list[Change]] | None = None
         self.check: Callable[[Site], None] = lambda _: None
         """Refuses a site that the tree cannot carry out; raises `KedgeError`."""
         self.elsewhere: KedgeError | None = None
@@ -53,8 +54,15 @@ class Wishes:
         return self._resolve(self.intent) if self.intent.files else None
 
     def _resolve(self, intent: Intent) -> Site:
+        """The site of an intent; the last one is kept, as what is looked at is mostly done next."""
         if self.elsewhere is not None:
             raise self.elsewhere
+        key = (self._graph, intent.files, intent.overrides, intent.holds)
+        if self._resolved is None or self._resolved[0] != key:
+            self._resolved = key, self._resolve_anew(intent)
+        return self._resolved[1]
+
+    def _resolve_anew(self, intent: Intent) -> Site:
         site = self._releases.site_of(intent)
         overrides = {
             node: {key: Override(e["value"], e["by"], e["at"]) for key, e in entries.items()}
@@ -69,7 +77,14 @@ class Wishes:
         wanted = self._resolve(replace(self.intent, files=dict(files)))
         check_budgets(wanted, self._graph)
         self.check(wanted)
-        return wanted, diff(self._head.site, wanted)
+        return wanted, self._changes(wanted)
+
+    def _changes(self, wanted: Site) -> list[Change]:
+        """What ``wanted`` would change; the last answer is kept, too."""
+        site, last = self._head.site, self._compared
+        if last is None or last[0] is not site or last[1] is not wanted:
+            last = self._compared = site, wanted, diff(site, wanted)
+        return last[2]
 
     def apply(
         self, files: Mapping[str, str], by: str, expected_revision: int | None = None
@@ -84,7 +99,7 @@ class Wishes:
 
     def _pruned(self, files: Mapping[str, str]) -> Intent:
         """Overrides and holds of nodes that ``files`` no longer name are dropped."""
-        site = load(files, self._graph.variables)
+        site = self._releases.base(replace(self.intent, files=dict(files)))
         return replace(
             self.intent,
             overrides={n: o for n, o in self.intent.overrides.items() if n in site.nodes},
@@ -100,7 +115,7 @@ class Wishes:
     def preview(self, intent: Intent) -> tuple[Site, list[Change]]:
         """What committing ``intent`` would change."""
         wanted = self._resolve(intent)
-        return wanted, diff(self._head.site, wanted)
+        return wanted, self._changes(wanted)
 
     def with_values(self, nodes: Iterable[str], values: Mapping[str, Value], by: str) -> Intent:
         """The intent with these values set."""

@@ -59,9 +59,10 @@ def render_files(site: Site, node: str) -> list[RenderedFile]:
     """
     configuration = site.nodes[node]
     rendered = {file.path: file for file in _built_in(site, configuration)}
-    context = _context(site, configuration)
+    own = site.files.get(node, ())
+    context = _context(site, configuration) if own else {}
     errors: list[KedgeError] = []
-    for file in site.files.get(node, ()):
+    for file in own:
         try:
             rendered[file.path] = _render(file, node, context)
         except KedgeError as error:
@@ -139,7 +140,8 @@ def _context(site: Site, node: Configuration) -> dict[str, Any]:
     }
 
 
-def _network(network: Network) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _network(network: Network) -> Mapping[str, Any]:
     block = ipaddress.ip_network(network.cidr)
     return {
         "name": network.name,

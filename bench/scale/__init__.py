@@ -1,0 +1,1 @@
+"""What ``scripts/bench engine`` measures, one topic in a file."""
