@@ -22,6 +22,7 @@ from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
 from kedge.master.clock import Clock
 from kedge.master.host import Host
+from kedge.master.link import KIND as NODE_KEY
 from kedge.master.serve import Master, running
 from kedge.master.settings import Settings
 from kedge.sim.boot_server import BootIlls, Place, serve_boot_files
@@ -170,10 +171,16 @@ class Program:
         known = self.master.link.parent._nodes.get(node)  # pyright: ignore[reportPrivateUsage]
         if known is not None and known.epoch is not None:
             rises = self.outside.watch.rises
-            rises("boot epoch", self.end, node, value=known.epoch)
+            rises("boot epoch", self.end, self.starts, node, value=known.epoch)
             rises(
                 "reported", self.end, self.starts, node, value=(known.epoch, known.incoming.stamp)
             )
+
+    def put(self, kind: str, key: str, record: Mapping[str, Any] | None) -> None:
+        """Its store took a record: what is kept of a node's boots never goes back."""
+        if kind == NODE_KEY and record is not None:
+            epoch = record["term"], record["counter"]
+            self.outside.watch.rises("boot epoch kept", self.end, key, value=epoch)
 
     def committed(self, intent: Intent) -> None:
         """Its store took a new intent."""

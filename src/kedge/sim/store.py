@@ -5,7 +5,7 @@ The database is a real one (`kedge.stores`) and outlives the process, as a disk 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -33,6 +33,7 @@ class Process(Protocol):
     def loop(self) -> Loop: ...
     def kill(self) -> None: ...
     def committed(self, intent: Intent) -> None: ...
+    def put(self, kind: str, key: str, record: Mapping[str, Any] | None) -> None: ...
 
 
 class StoreDoor:
@@ -47,6 +48,11 @@ class StoreDoor:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
         return partial(self._read if name in READS else self._write, method)
+
+    def put(self, kind: str, key: str, record: Mapping[str, Any] | None) -> None:
+        """Set one small record; everybody who watches is told."""
+        self._write(self._store.put, kind, key, record)
+        self._process.put(kind, key, record)
 
     def commit(self, intent: Intent, expected_revision: int) -> Intent:
         """Replace the intent; everybody who watches is told."""
