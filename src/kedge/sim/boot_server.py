@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, cast
 
 from aiohttp import web
@@ -91,4 +92,5 @@ class _Answering:
             answer = Answer(response.status, response.text or "")
             self._where.given(name, answer)
             return answer
-        return Answer(response.status, "", self._where.sizes.get(name, 1000))
+        served = cast("Path", response._path)  # type: ignore[attr-defined]
+        return Answer(response.status, "", self._where.sizes.get(name, 1000), served)

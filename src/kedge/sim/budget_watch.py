@@ -57,7 +57,8 @@ class BudgetWatch:
         head = program.master.head
         site = head.site
         assert site is not None
-        seen = head.engine.condition(node.name).discovered
+        assert program.engine is not None
+        seen = program.engine.condition(node.name).discovered
         if seen.get("boot.stage") != RUNNING or seen.get("power.state") != "on":
             return  # down already: to bring it back takes nothing from anybody
         wanted = {n for n, s in head.nodes.items() if s.configured("power.state") == "on"}

@@ -175,9 +175,9 @@ class Cluster:
     def condition(self, node: str) -> Condition | None:
         """A node as its owner shows it; None where nobody serves it now."""
         owner = self.owner(node)
-        if owner is None or owner.master is None:
+        if owner is None or owner.engine is None:
             return None
-        return owner.master.head.engine.condition(node)
+        return owner.engine.condition(node)
 
     def phases(self) -> dict[str, int]:
         """How many nodes are in which phase, as their owners show them."""

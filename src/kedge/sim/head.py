@@ -85,6 +85,7 @@ class Program:
         self.boot_ills = BootIlls()
         self.clock = MachineClock(outside.world.time, start=1000.0, rate=rate)
         self.master: Master | None = None
+        self.engine: Engine | None = None
         self.starts = 0
         self.loop = self._new_loop()
         self.loop.kill()
@@ -230,7 +231,21 @@ class SimulatedHost(Host):
         return self._program.stream("entropy").randbytes(count)
 
     def engine(self, graph: Graph, restart: int) -> Engine:
-        return WatchedEngine(self._program, graph, self.random_number(), restart)
+        engine = WatchedEngine(self._program, graph, self.random_number(), restart)
+        self._program.engine = engine
+        return engine
+
+    async def fetch(self, url: str, target: Path) -> None:
+        program = self._program
+        try:
+            answer = await program.outside.web.download(program.end, program.address, url)
+        except OSError as error:
+            raise KedgeError(
+                "download.failed", "a file did not come", where=url, why=str(error)
+            ) from None
+        if answer.status != 200 or answer.path is None:
+            raise KedgeError("download.refused", f"the answer is {answer.status}", where=url)
+        target.write_bytes(answer.path.read_bytes())
 
     def open_store(self, state_dir: Path) -> Store:
         door = StoreDoor(self._program.store, self._program.disk, self._program)

@@ -74,8 +74,8 @@ def untrue(cluster: Cluster) -> Iterator[tuple[str, str]]:
         node = master.head.nodes[name]
         if wanted is not None and node.configuration != wanted.nodes[name]:
             yield "configured by people only", f"{name} is not configured as was committed"
-        condition = master.head.engine.condition(name)
-        if condition.phase != "converged":
+        condition = cluster.condition(name)
+        if condition is None or condition.phase != "converged":
             continue
         on = node.configured("power.state") == "on"
         image = reference_of(node.configured("image.wanted"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from kedge.sim.loop import Loop
@@ -19,11 +20,12 @@ SERVER_BYTES_PER_S = 1.1e9
 
 
 class Answer(NamedTuple):
-    """What a server answered; ``size_bytes`` follow it."""
+    """What a server answered; ``size_bytes`` follow it, which are the content of ``path``."""
 
     status: int
     text: str = ""
     size_bytes: int = 0
+    path: Path | None = None
 
 
 class Server(NamedTuple):
