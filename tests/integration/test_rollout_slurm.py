@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,60 @@ async def test_a_silent_scheduler_is_a_named_wait(
         finally:
             fresh.start_controller()
         await rolling.until(lambda f: f["state"] == "done")
+
+
+REFRAME = """
+max_unavailable: 2
+gates:
+  suite: { reframe: { checks: rollouts/suite.py, config: rollouts/settings.py }, deadline: 90s }
+stages:
+  - { name: canary, count: 2, gates: [suite] }
+  - { name: rest, rest: true }
+"""
+SUITE = """
+import reframe as rfm
+import reframe.utility.sanity as sn
+
+@rfm.simple_test
+class Carries(rfm.RunOnlyRegressionTest):
+    valid_systems = ['*']
+    valid_prog_environs = ['*']
+    executable = 'echo'
+    executable_opts = ['on', '$SLURMD_NODENAME']
+
+    @sanity_function
+    def on_one_of_the_canaries(self):
+        return sn.assert_found(r'on n[%s]$', self.stdout)
+"""
+REFRAME_SETTINGS = """
+site_configuration = {
+    'systems': [{
+        'name': 'lab', 'hostnames': ['.*'], 'partitions': [{
+            'name': 'all', 'scheduler': 'squeue', 'launcher': 'local', 'access': ['-p all'],
+            'environs': ['builtin'], 'sched_options': {'job_submit_timeout': 20},
+        }],
+    }],
+    'environments': [{'name': 'builtin'}],
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("reframe") is None, reason="needs pip install reframe-hpc")
+@pytest.mark.parametrize(("canaries", "state"), [("12", "done"), ("9", "paused")])
+async def test_a_reframe_suite_judges_the_updated_nodes(
+    fresh: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, canaries: str, state: str
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(fresh.conf))
+    async with master(tmp_path / "state", fresh, monkeypatch) as started:
+        rolling = Rolling(started, fresh)
+        more = {
+            "rollouts/weekly.yaml": REFRAME,
+            "rollouts/suite.py": SUITE % canaries,
+            "rollouts/settings.py": REFRAME_SETTINGS,
+        }
+        started.operations.apply({**files("1"), **more}, "test")
+        started.operations.rollouts.start("weekly", "B", "test")
+        found = await rolling.until(lambda f: f["state"] in ("done", "paused"), most_s=110)
+        log = (tmp_path / "state/rollouts/weekly/canary.suite.log").read_text()
+        assert found["state"] == state, (found, log)
+        assert "Ran 2/2 test case(s)" in log and "Carries" in log, log

@@ -254,3 +254,31 @@ async def test_killed_at_any_moment_it_goes_on(
         rolling = Rolling(cluster, capsys)
         await rolling.until(lambda f: f["state"] == "done", machines_forget=True)
         assert rolling.releases() == {"A": "", "B": "n[1-8]"}
+
+
+COMPARED = """
+max_unavailable: 2
+gates:
+  stream:
+    compare: 'case {node} in n1|n2) echo "speed %s";; *) echo "speed 100.5";; esac'
+    samples: 2
+    most_samples: 5
+    deadline: 60s
+stages:
+  - { name: canary, nodes: 'n[1-2]', gates: [stream] }
+  - { name: rest, rest: true }
+"""
+
+
+@pytest.mark.parametrize(("speed", "state"), [("90", "paused"), ("99", "done")])
+async def test_a_slower_release_fails_against_the_old_one(
+    environment: Path, capsys: pytest.CaptureFixture[str], speed: str, state: str
+) -> None:
+    async with running(environment) as cluster:
+        cluster.write("1")
+        rolling = Rolling(cluster, capsys)
+        await rolling.prepare(text=COMPARED % speed)
+        await rolling.kedge("rollout", "start", "weekly", "--release", "B", "--yes")
+        found = await rolling.until(lambda f: f["state"] == state)
+        told = found["stages"][0]["gates"][0]["why"]
+        assert "slower than the old release" in told and "2 nodes against" in told, told

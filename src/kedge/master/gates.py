@@ -24,6 +24,7 @@ AT_ONCE = 4
 END_S = 5.0
 MOST_LOG = 2_000_000
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PASSED_ON = ("SLURM_CONF",)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 Ended = Callable[[str, str, bool, str], None]
@@ -112,9 +113,11 @@ async def _compare(rollout: Rollout, action: RunGate, place: Path, log: Path) ->
     room = asyncio.Semaphore(AT_ONCE)
 
     async def sample(samples: _Samples, node: str) -> None:
+        own = log.with_name(f"{log.stem}.{node}.log")  # several write at once
+        own.unlink(missing_ok=True)
         async with room:
             words = _words(rollout, action, (node,))
-            ran = await run(words, _environment(rollout, action), place, log)
+            ran = await run(words, _environment(rollout, action), place, own)
         numbers = _NUMBER.findall(ran.text.strip().splitlines()[-1]) if ran.text.strip() else []
         if ran.status or not numbers or float(numbers[-1]) <= 0:
             samples.failed[node] = f"status {ran.status}: {ran.tail or 'it wrote no number'}"
@@ -126,7 +129,7 @@ async def _compare(rollout: Rollout, action: RunGate, place: Path, log: Path) ->
         await asyncio.gather(*(sample(samples, node) for samples, node in wave))
         if new.failed:
             node, why = next(iter(new.failed.items()))
-            return False, f"on {node}: {why} (log: {log})"
+            return False, f"on {node}: {why} (logs: {log.stem}.NODE.log in {log.parent})"
         last = not new.left and not old.left
         told = compare(
             new.numbers, old.numbers, slower_by=gate.slower_by, least=gate.least, last=last
@@ -171,6 +174,7 @@ def _environment(rollout: Rollout, action: RunGate) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", PATH),
         "HOME": os.environ.get("HOME", "/"),
+        **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
         "LC_ALL": "C.UTF-8",
         "KEDGE_ROLLOUT": rollout.name,
         "KEDGE_RELEASE": rollout.release,

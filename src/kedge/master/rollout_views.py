@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from kedge.core.condition import Condition
@@ -17,11 +18,16 @@ KEDGE = "kedge"
 """How the scheduler module names drains of its own in ``scheduler.drained_by``."""
 
 
+Told = Callable[[str], Mapping[str, Any]]
+
+
 class Views:
     """The view of every node, by name."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, told: Told = lambda _: {}) -> None:
+        """``told`` is what the owner of a node says of it, where that is another process."""
         self._head = head
+        self._told = told
         self._views: dict[str, View] = {}
         self._scheduled = SCHEDULER in head.graph.variables
 
@@ -40,13 +46,13 @@ class Views:
         return self._views
 
     def _view(self, node: NodeState) -> View:
-        condition = self._head.engine.condition(node.name)
+        condition = self._condition(node)
         known, serving = self._serving(node, condition)
         attributes = node.configuration.attributes
         return View(
             release=str(node.configuration.values.get(WANTED) or ""),
             serving=serving,
-            settled=condition.phase == "converged",
+            settled=condition.phase == "converged" and _as_configured(condition),
             known=known,
             failed=_failed(node, condition),
             aside=_aside(node, condition),
@@ -56,6 +62,16 @@ class Views:
                 "group": node.configuration.group,
             },
         )
+
+    def _condition(self, node: NodeState) -> Condition:
+        """The node's condition, its phase as who acts on it has told. That may be old news, so it is
+        never enough to be settled: see `_as_configured`."""
+        condition = self._head.engine.condition(node.name)
+        told = self._told(node.name)
+        if not told:
+            return condition
+        phase, why = told.get("phase", "waiting"), str(told.get("why", ""))
+        return replace(condition, phase=phase, why=why)
 
     def _serving(self, node: NodeState, condition: Condition) -> tuple[bool, bool]:
         """Whether the scheduler told of the node, and whether it takes jobs. One that no scheduler has
@@ -67,6 +83,11 @@ class Views:
         if state is None:
             return False, False
         return True, runs if state == "absent" else state == "in_service"
+
+
+def _as_configured(condition: Condition) -> bool:
+    """Whether all that is wanted of the node is seen here, by what is configured here."""
+    return all(condition.discovered.get(name) == goal for name, goal in condition.goals.items())
 
 
 def _failed(node: NodeState, condition: Condition) -> str:

@@ -17,7 +17,7 @@ from kedge.master.gates import Gates
 from kedge.master.head import Head
 from kedge.master.intent import Wishes
 from kedge.master.journal import Journal, Watcher
-from kedge.master.rollout_views import Views
+from kedge.master.rollout_views import Told, Views
 from kedge.modules.port import Io
 from kedge.rollout.decide import decide
 from kedge.rollout.model import (
@@ -48,14 +48,22 @@ Change = Callable[[Rollout, Progress], Progress]
 class Rollouts:
     """All rollouts, by name, also those that are over."""
 
-    def __init__(self, store: Store, wishes: Wishes, head: Head, io: Io, journal: Journal) -> None:
+    def __init__(
+        self,
+        store: Store,
+        wishes: Wishes,
+        head: Head,
+        io: Io,
+        journal: Journal,
+        told: Told = lambda _: {},
+    ) -> None:
         self._store = store
         self._wishes = wishes
         self._head = head
         self._io = io
         self._journal = journal
         self._changed = asyncio.Event()
-        self.views = Views(head)
+        self.views = Views(head, told)
         self.gates = Gates(io.state_dir / "rollouts", self._gate_ended)
         self.waits: dict[str, tuple[str, ...]] = {}
         self.every: dict[str, tuple[Rollout, Progress]] = {}
@@ -92,8 +100,8 @@ class Rollouts:
         return progress
 
     def _save(self, rollout: Rollout, progress: Progress, what: str, cause: str) -> None:
-        self.every[rollout.name] = rollout, progress
         self._store.put(KIND, rollout.name, as_record(rollout, progress))
+        self.every[rollout.name] = rollout, progress
         self._journal.write("", "rollout", rollout.name, after=what, cause=cause)
         self._journal.publish("rollout", {"name": rollout.name})
         self._changed.set()

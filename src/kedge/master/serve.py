@@ -127,7 +127,9 @@ async def running(
         operations.looks = Looks(head, store)
         operations.previews = Previews(head, wishes)
         head.configured = partial(send_records, head, link, DutyEntries(graph))
-        rollouts = Rollouts(store, wishes, head, io, journal)
+        rollouts = Rollouts(
+            store, wishes, head, io, journal, lambda node: operations.tree.row(node)
+        )
         operations.rollouts = RolloutOperations(rollouts, releases, wishes, head)
         admit_again(permits, link)
         place = Grown(
