@@ -1,6 +1,8 @@
 """A real Slurm of a test's own: munged, slurmctld, slurmrestd and several slurmd on one machine.
 
 Start it inside a network namespace (`private_network`); everything lies in one folder, and ends with it.
+``KEDGE_TEST_SLURM_ROOT`` names a root that holds another Slurm than this machine's (with /proc,
+/dev and /sys mounted, and slurm-wlm-jwt-plugin in it).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NODES = 6
+ROOT = os.environ.get("KEDGE_TEST_SLURM_ROOT", "")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmrestd", "scontrol", "squeue", "sbatch")
 
 CONF = """\
@@ -54,16 +57,18 @@ PartitionName=all Nodes=ALL Default=YES State=UP
 
 def can_run_slurm() -> bool:
     """Whether Slurm is installed here and this is root."""
-    found = all(shutil.which(program, path="/usr/sbin:/usr/bin") for program in PROGRAMS)
+    found = all(shutil.which(p, path=f"{ROOT}/usr/sbin:{ROOT}/usr/bin") for p in PROGRAMS)
     return os.geteuid() == 0 and found
 
 
 class Slurm:
-    """A running Slurm. ``conf`` is its slurm.conf, ``url`` where its slurmrestd listens."""
+    """A running Slurm. ``conf`` is its slurm.conf as it sees it, ``url`` where its slurmrestd listens."""
 
     def __init__(self, folder: Path, nodes: int = NODES) -> None:
         self.folder = folder
-        self.conf = folder / "slurm.conf"
+        self.inside = Path("/") / folder.relative_to(ROOT or "/")
+        self.conf = self.inside / "slurm.conf"
+        self.prefix = ("chroot", ROOT) if ROOT else ()
         self.url = "http://127.0.0.1:16820"
         self.names = [f"n{number}" for number in range(1, nodes + 1)]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -75,8 +80,9 @@ class Slurm:
     def run(self, *command: str) -> str:
         """A command of Slurm's; what it printed."""
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=30, check=False
-        )
+            [*self.prefix, *command], env=self.environment, capture_output=True, text=True,
+            timeout=30, check=False,
+        )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stderr or done.stdout}"
         return done.stdout.strip()
 
@@ -111,7 +117,7 @@ class Slurm:
         (self.folder / "jwt.key").write_bytes(os.urandom(32))
         (self.folder / "jwt.key").chmod(0o600)
         program = self.folder / "reboot"
-        program.write_text(f'#!/bin/sh\necho "$@" >> {self.folder}/rebooted\n')
+        program.write_text(f'#!/bin/sh\necho "$@" >> {self.inside}/rebooted\n')
         program.chmod(0o755)
         self._write_conf()
         self._start_munge()
@@ -121,31 +127,38 @@ class Slurm:
         rest = pwd.getpwnam("nobody")
         self._start(
             "slurmrestd", "setpriv", f"--reuid={rest.pw_uid}", f"--regid={rest.pw_gid}",
-            "--clear-groups", "slurmrestd", "-a", "rest_auth/jwt", "-s", "openapi/v0.0.38",
-            "127.0.0.1:16820",
+            "--clear-groups", "slurmrestd", "-a", "rest_auth/jwt", *self._api(), "127.0.0.1:16820",
             SLURM_JWT="daemon",
         )  # fmt: skip
         until(lambda: self.run("sinfo", "-h", "-t", "idle", "-o", "%D") == str(len(self.names)),
               "all nodes to be idle", 40)  # fmt: skip
 
+    def _api(self) -> tuple[str, ...]:
+        """Without slurmdbd the parts of the API that need it must be left out."""
+        version = self.run("scontrol", "--version")
+        return ("-s", "openapi/v0.0.38") if "22.05" in version else ("-s", "openapi/slurmctld")
+
     def _write_conf(self) -> None:
-        lines = CONF.format(folder=self.folder).splitlines()
+        lines = CONF.format(folder=self.inside).splitlines()
         for number, name in enumerate(self.names):
             lines.append(
                 f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={17001 + number} "
                 "CPUs=1 RealMemory=100 Feature=fast,big"
             )
-        self.conf.write_text("\n".join(lines) + "\n")
-        self.conf.chmod(0o644)
+        conf = self.folder / "slurm.conf"
+        conf.write_text("\n".join(lines) + "\n")
+        conf.chmod(0o644)
+        if "22.05" not in self.run("scontrol", "--version"):  # which would refuse it
+            (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
 
     def _start_munge(self) -> None:
-        folder = self.folder
+        folder = self.inside
         self._start(
             "munged", "munged", "--foreground", "--force", f"--socket={folder}/munge.socket",
             f"--key-file={folder}/munge.key", f"--pid-file={folder}/munge.pid",
             f"--seed-file={folder}/munge.seed", f"--log-file={folder}/munge.log",
         )  # fmt: skip
-        until(lambda: (folder / "munge.socket").exists(), "munged")
+        until((self.folder / "munge.socket").exists, "munged")
 
     def start_node(self, name: str, *options: str) -> None:
         """Start a node's slurmd; with ``-b`` it says that the node was booted just now."""
@@ -169,7 +182,7 @@ class Slurm:
     def _start(self, name: str, *command: str, **more: str) -> None:
         with (self.folder / f"{name}.out").open("ab") as out:
             self.processes[name] = subprocess.Popen(
-                command, env={**self.environment, **more}, stdout=out, stderr=out,
+                [*self.prefix, *command], env={**self.environment, **more}, stdout=out, stderr=out,
                 stdin=subprocess.DEVNULL, cwd=self.folder, start_new_session=True,
             )  # fmt: skip
 
@@ -202,7 +215,7 @@ def _holds(true: object) -> bool:
 @contextmanager
 def slurm(nodes: int = NODES) -> Iterator[Slurm]:
     """A running Slurm, in the namespace of this thread."""
-    folder = Path(tempfile.mkdtemp(prefix="kedge-slurm-"))
+    folder = Path(tempfile.mkdtemp(prefix="kedge-slurm-", dir=f"{ROOT}/tmp"))
     folder.chmod(0o711)
     cluster = Slurm(folder, nodes)
     try:

@@ -76,7 +76,7 @@ def fresh(batch: Slurm) -> Iterator[Slurm]:
 
 
 def drivers(batch: Slurm) -> list[Driver]:
-    commands = Commands(str(batch.conf))
+    commands = Commands(str(batch.conf), batch.prefix)
     return [commands, Rest(Endpoint(batch.url, "root", batch.token), 0, commands)]
 
 
@@ -126,7 +126,7 @@ def test_a_drain_of_somebody_else_is_not_touched(fresh: Slurm) -> None:
 
 def test_a_bad_token_and_a_dead_address_are_one_clear_error(fresh: Slurm) -> None:
     with pytest.raises(KedgeError) as caught:
-        Rest(Endpoint(fresh.url, "root", lambda: "nonsense"), 38).read()
+        Rest(Endpoint(fresh.url, "root", lambda: "nonsense")).read()
     assert "token" in str(caught.value)
     with pytest.raises(KedgeError) as caught:
         Rest(Endpoint("http://127.0.0.1:1", "root", fresh.token)).read()
@@ -142,6 +142,7 @@ async def master(
 ) -> AsyncIterator[Master]:
     monkeypatch.setenv("KEDGE_SECRET_SLURM_TOKEN", batch.token())
     section: Any = {"driver": "slurm", "url": batch.url, "conf": str(batch.conf), "every_s": 1}
+    section["command_prefix"] = list(batch.prefix)
     settings = Settings(
         folder, folder / "api.sock", sync_address="127.0.0.1", sync_port=0,
         sections={"modules": {"scheduler": section}},

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from kedge.lib import nodeset
 from kedge.lib.errors import KedgeError
@@ -52,11 +52,11 @@ class Rest:
 
     def _newest(self) -> int:
         for version in KNOWN:
-            status, _ = self._call("GET", f"/slurm/v0.0.{version}/ping/")
+            status, answer = self._call("GET", f"/slurm/v0.0.{version}/ping/")
             if status == 200:
                 return version
-            if status in (401, 403, 511):
-                raise self._refused("ping", status, b"")
+            if status != 404:
+                raise self._refused("ping", status, answer)
         raise silent(self._endpoint.url, "it speaks no version of the API from v0.0.38 to v0.0.44")
 
     def drain(self, nodes: Sequence[str], reason: str) -> None:
@@ -100,7 +100,7 @@ class Rest:
         return self._other
 
     def _update(self, nodes: Sequence[str], change: Mapping[str, Any]) -> None:
-        path = f"/slurm/v0.0.{self._version}/node/{nodeset.fold(nodes)}"
+        path = f"/slurm/v0.0.{self._version}/node/{quote(nodeset.fold(nodes))}"
         status, answer = self._call("POST", path, json.dumps(change).encode())
         if status != 200:
             raise self._refused(path, status, answer)
@@ -121,7 +121,7 @@ class Rest:
             )  # fmt: skip
         said = re.search(rb'"(?:description|error)":\s*"([^"]{1,300})"', answer)
         why = said[1].decode(errors="replace") if said else f"status {status}"
-        if why == "Unspecified error":  # all that older versions say of a token they do not take
+        if status == 500:  # older versions say all sorts of things of a token that they do not take
             why += "; perhaps the token is not valid"
         return silent(self._endpoint.url, f"{what}: {why}")
 
