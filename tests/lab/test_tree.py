@@ -1,0 +1,73 @@
+"""The tree on real machines: a sub-master dies, an uplink is cut, packets are lost, the master restarts.
+
+Nothing reboots, and all converges. The tests build on one another.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from tree_cluster import TreeCluster
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root"),
+]
+
+NODES = ("n1", "n2")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TreeCluster]:
+    with TreeCluster(tmp_path_factory.mktemp("tree")) as cluster:
+        yield cluster
+
+
+def test_machines_boot_through_their_sub_masters(tree: TreeCluster) -> None:
+    tree.apply()
+    tree.until_running(NODES)
+    tree.until_owners("sm1", "sm2")
+    rows = tree.rows()
+    assert {name: rows[name]["owner"] for name in NODES} == {"n1": "sm1", "n2": "sm2"}
+    for name, sub in (("n1", tree.sm1), ("n2", tree.sm2)):
+        assert f"10.77.0.{sub.number}" in tree.lab.console_text(name)
+        assert sorted((sub.home / "state/blobs/sha256").glob("*")), "blobs lie near the nodes"
+
+
+def test_nothing_reboots_whatever_fails_above(tree: TreeCluster) -> None:
+    before = tree.boot_ids(NODES)
+    for name in NODES:
+        tree.lab.fault(name, "drop", 20)
+    try:
+        tree.sm1.stop(signal.SIGKILL)
+        tree.until_owners("sm2", "sm2")
+        tree.until_running(NODES, 180)
+        assert "sm1 is silent" in tree.kedge("status").stdout
+
+        tree.sm2.cut_uplink()
+        tree.stop(signal.SIGKILL)
+        time.sleep(3)
+        tree.start()
+        deadline = time.monotonic() + 120
+        while "nobody acts on it" not in (said := tree.kedge("status").stdout):
+            assert time.monotonic() < deadline, said
+            time.sleep(2)
+        while "destructive steps are held" not in (said := tree.sm2.about()["status"]):
+            assert time.monotonic() < deadline, said
+            time.sleep(2)
+
+        tree.sm2.mend_uplink()
+        tree.sm1.start()
+        tree.until_owners("sm1", "sm2")
+    finally:
+        for name in NODES:
+            tree.lab.fault(name, "clear")
+    tree.until_running(NODES, 240)
+    assert tree.boot_ids(NODES) == before
+    off = [e for n in NODES for e in tree.events(n) if e["subject"].startswith("power.s")]
+    assert not [e for e in off if e["subject"] != "power.switch_on"]
