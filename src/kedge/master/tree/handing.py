@@ -11,8 +11,9 @@ import json
 
 from kedge.master.io import MasterIo
 from kedge.master.supervisor import Supervisor, outcome
-from kedge.master.tree.delegation import Delegation, SubMaster
+from kedge.master.tree.delegation import Delegation
 from kedge.master.tree.entries import IMAGE, LAYER0, pack
+from kedge.master.tree.submasters import SubMaster
 from kedge.modules.image.module import imported
 from kedge.modules.image.pins import pinned, read_pins
 from kedge.modules.image.store import ImageRecord, find_record, missing_blobs
@@ -33,8 +34,10 @@ class Handing:
         try:
             while True:
                 layer0 = self._layer0()
-                for known in self._tree.submasters.values():
-                    known.handed = {**layer0, **self._images(known)}
+                for known in self._tree.submasters.known.values():
+                    handed = {**layer0, **self._images(known)}
+                    known.stale = known.stale or handed != known.handed
+                    known.handed = handed
                 await asyncio.sleep(LOOK_S)
         finally:
             for task in self._importing.values():

@@ -27,38 +27,38 @@ class AtMaster:
         """Which sub-masters are silent, and which groups nobody acts on."""
         tree = self._tree
         degraded: dict[str, str] = {}
-        for name, known in tree.submasters.items():
+        for name, known in tree.submasters.known.items():
             if not known.attached:
-                degraded[f"sub-master {name}"] = tree.silence(name)
+                degraded[f"sub-master {name}"] = tree.submasters.silence(name)
             for what, why in known.health.get("degraded", {}).items():
                 degraded[f"sub-master {name}: {what}"] = why
-        for group, why in tree.without_owner().items():
+        for group, why in tree.submasters.without_owner().items():
             degraded[f"group {group}"] = why
         return {"role": "master", "name": MASTER, "degraded": degraded}
 
     def owner(self, group: str) -> str:
         """The owner, or who will be it."""
-        return self._tree.elsewhere_of(group)
+        return self._tree.ownership.elsewhere_of(group)
 
     def row(self, node: str) -> Json:
         """What its owner told last; where that one is silent, the reason says so."""
-        group = self._tree.group_of(node)
-        owner = self._tree.elsewhere_of(group)
+        group = self._tree.ownership.group_of(node)
+        owner = self._tree.ownership.elsewhere_of(group)
         view = self._tree.relayed.views.get(node)
         if not owner:
             return {}
         if view is None:
             return {"why": f"for {owner}, which acts on the node and has not spoken of it"}
         row: Json = {**view.row, "owner": owner}
-        known = self._tree.submasters.get(owner)
+        known = self._tree.submasters.known.get(owner)
         if known is not None and not known.attached:
-            row["why"] = f"{self._tree.silence(owner)}; told before: {row['why']}"
+            row["why"] = f"{self._tree.submasters.silence(owner)}; told before: {row['why']}"
             row["next"] = "kedge submaster list"
         return row
 
     def path(self, node: str) -> Json | None:
         """The path that the owner told."""
-        if not self._tree.elsewhere_of(self._tree.group_of(node)):
+        if not self._tree.ownership.elsewhere_of(self._tree.ownership.group_of(node)):
             return None
         view = self._tree.relayed.views.get(node)
         return view.path if view is not None else None
@@ -69,17 +69,17 @@ class AtMaster:
 
     def list(self) -> list[Json]:
         """One row a sub-master."""
-        return self._tree.rows()
+        return self._tree.submasters.rows()
 
     def add(self, name: str) -> Json:
         """The contents of the join file."""
-        told = self._tree.add(name)
+        told = self._tree.submasters.add(name)
         token = base64.b64encode(told["token"]).decode()
         return {**told, "token": token, "masters": self._masters()}
 
     def remove(self, name: str) -> Json:
         """Forget one."""
-        self._tree.remove(name)
+        self._tree.submasters.remove(name)
         return {"name": name}
 
     def _masters(self) -> list[str]:

@@ -11,7 +11,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kedge.core.node import Configuration
-from kedge.master.tree.entries import COMMON, FILE, NODE, of_kind, pack, unpack
+from kedge.lib.errors import KedgeError
+from kedge.master.secrets import Secrets
+from kedge.master.tree.entries import COMMON, FILE, NODE, SECRET, of_kind, pack, unpack
 from kedge.site.model import Cluster, FileTemplate, Group, Network, Site
 
 Json = dict[str, Any]
@@ -38,6 +40,22 @@ def site_parts(
             digests.append(known[1])
         entries[NODE + name] = _node(node, digests)
     return entries
+
+
+def secret_parts(site: Site, parts: Mapping[str, bytes], secrets: Secrets) -> dict[str, bytes]:
+    """The secrets that the configuration of the nodes in ``parts`` names."""
+    names: set[str] = set()
+    for node in site.nodes.values():
+        bmc = node.values.get("power.bmc") if NODE + node.name in parts else None
+        if isinstance(bmc, dict) and isinstance(bmc.get("credentials"), str):
+            names.add(str(bmc["credentials"]))
+    found: dict[str, bytes] = {}
+    for name in names:
+        try:
+            found[SECRET + name] = pack(dict(secrets.named(name)))
+        except KedgeError:
+            continue  # the step that needs it says so
+    return found
 
 
 def _common(site: Site, groups: Collection[str]) -> Json:

@@ -22,11 +22,12 @@ from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
 from kedge.master.tree.branch import Branch, SecretsFromAbove
 from kedge.master.tree.copying import Copies
-from kedge.master.tree.delegation import JOIN_LASTS_S, Delegation
+from kedge.master.tree.delegation import Delegation
 from kedge.master.tree.entries import is_peer
 from kedge.master.tree.handing import Handing
 from kedge.master.tree.operations import AtMaster, AtSubMaster, at_master
 from kedge.master.tree.reporting import Reporter
+from kedge.master.tree.submasters import JOIN_LASTS_S
 from kedge.master.tree.uplink import Uplink
 from kedge.modules.boot.place import boot_settings, find_place
 from kedge.stores.port import Store
@@ -98,10 +99,10 @@ class _Root:
         parts.link.told = hear
         delegation.url = partial(_url, parts.io)
         delegation.address = partial(_address_or_none, settings, parts.io)
-        parts.io.parents_of, parts.io.peer_at = delegation.addresses, delegation.peer_at
+        parts.io.parents_of, parts.io.peer_at = delegation.addresses, delegation.submasters.peer_at
         self._handing = Handing(delegation, parts.io, parts.supervisor)
         parts.operations.tree = AtMaster(delegation, partial(_address, settings, parts.io))
-        parts.wishes.check = delegation.check
+        parts.wishes.check = delegation.submasters.check
 
     async def open(self) -> None:
         """There is nothing above."""
