@@ -87,8 +87,11 @@ class _Story:
         self._flying: dict[str, int] = {}
         self._ended: dict[str, tuple[float, int]] = {}
         self._last = 0
+        self._is_now = ""
         self._glimpsed: set[int] = set()
-        """First sights: worth a line only where something follows from them."""
+        """First sights, and failures that another one followed: worth a line only where something
+        follows from them."""
+        self._silent: dict[str, int] = {}
 
     def links(self) -> list[Link]:
         for each in self._log:
@@ -96,6 +99,8 @@ class _Story:
             if act is not None:
                 act(each)
         causes = {link.because for link in self._links.values()}
+        if self._is_now == "converged":
+            self._glimpsed.update(self._silent.values())
         return [
             link
             for seq, link in sorted(self._links.items())
@@ -104,7 +109,7 @@ class _Story:
 
     def _put(self, link: Link) -> int:
         self._links[link.seq] = link
-        if link.kind != "person":
+        if link.kind not in ("person", "limit"):
             self._last = link.seq
         return link.seq
 
@@ -194,8 +199,11 @@ class _Story:
 
     def _discovery(self, each: Happening) -> None:
         if each.after:
+            if each.subject in self._silent:
+                self._glimpsed.add(self._silent[each.subject])
+            self._silent[each.subject] = each.seq
             words = f"{each.subject} failed: {each.after}"
-            self._put(Link(each.seq, each.at, "seen", words, each.cause))
+            self._links[each.seq] = Link(each.seq, each.at, "seen", words, each.cause)
 
     def _breaker(self, each: Happening) -> None:
         words = f"the breaker of group {each.subject or '(none)'} is {each.after}"
@@ -206,6 +214,7 @@ class _Story:
         self._put(Link(each.seq, each.at, "limit", words, each.cause, self._last))
 
     def _phase(self, each: Happening) -> None:
+        self._is_now = each.after
         if each.before == "held" and each.after != "held":
             self._last = self._person(each.seq) or self._last
         if each.after not in RESTS:

@@ -54,10 +54,10 @@ class Looks:
     def _told(self, seq: int) -> Happening | None:
         """The last that a person did, or start of the head, before ``seq``; not searched for long."""
         for _ in range(TOLD_PAGES):
-            after = max(0, seq - 1 - TOLD_PAGE)
-            page = (
-                self._store.events(nodes=[], after=after, limit=seq - 1 - after) if seq > 1 else []
-            )
+            after = max(1, seq - 1 - TOLD_PAGE)  # behind 0 would be the last lines
+            if seq - 1 <= after:
+                return None
+            page = self._store.events(nodes=[], after=after, limit=seq - 1 - after)
             for each in reversed(page):
                 if each.what == "intent" or (each.what, each.subject) == ("master", "start"):
                     return _happening(each)

@@ -98,3 +98,24 @@ def test_only_the_last_story_is_told_and_first_sights_only_where_they_lead_on() 
     held = ("phase", "held", "converged", "held", "broken fan")
     assert short(story(*old, held)) == [("alice: apply: 8 changes (revision 5)", 0), ("held", 1)]
     assert story() == []
+
+
+def test_of_discoveries_that_failed_the_last_is_told_while_it_matters() -> None:
+    lines = [
+        ("phase", "waiting", "converged", "waiting", "for power.read to answer"),
+        ("discovery", "power.read", "", "BMC 10.1.4.12 does not answer", "check the cable"),
+        (
+            "discovery",
+            "power.read",
+            "...",
+            "BMC 10.1.4.12 refused the credentials",
+            "kedge secret set",
+        ),
+    ]
+    (link,) = story(*lines)
+    assert link.words == "power.read failed: BMC 10.1.4.12 refused the credentials"
+    assert link.why == "kedge secret set"
+    done = ("phase", "converged", "waiting", "converged", "discovered is as configured")
+    assert [link.words for link in story(*lines, done)] == [
+        "alice: apply: 8 changes (revision 5)", "converged",
+    ]  # fmt: skip

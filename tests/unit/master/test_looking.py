@@ -43,3 +43,20 @@ async def test_who_uses_a_budget_and_who_waits(tmp_path: Path) -> None:
         }  # fmt: skip
         assert rows["out_of_service"]["limit"] == 2 and rows["out_of_service"]["span"]
         await until(lambda: converged(master))
+
+
+async def test_why_goes_back_to_who_wanted_it(tmp_path: Path) -> None:
+    async with small_master(tmp_path, calm()) as master:
+        await until(lambda: converged(master))
+        found = master.operations.looks.why("n2")
+        chain = found["chain"]
+        assert [link["kind"] for link in chain][-2:] == ["step", "rest"]
+        assert chain[0]["words"].startswith("test: apply: ") and found["phase"] == "converged"
+        by_number = {link["seq"]: link for link in chain}
+        step = by_number[chain[-1]["because"]]
+        assert step["words"] == "calm.turn_on was done"
+        assert step["until"] >= step["at"] > 0
+        master.operations.hold("n2", "fan", "alice")
+        assert master.operations.looks.why("n2")["chain"][-2:][0]["words"].startswith(
+            "alice: hold n2"
+        )
