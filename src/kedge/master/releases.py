@@ -25,6 +25,8 @@ from kedge.stores.port import Intent, Store
 
 KIND = "release"
 MOST = 500
+MOST_LOADED = 4
+"""So many releases are kept loaded that no node has now: somebody plans, or compares."""
 RESOLVE_TIMEOUT_S = 120.0
 AT_ONCE = 4
 
@@ -80,7 +82,8 @@ class Releases:
             name: self._with(site, intent.files, name, frozenset(needed))
             for name, needed in groups.items()
         }
-        self._loaded = {name: kept for name, kept in self._loaded.items() if name in groups}
+        if len(self._loaded) > MOST_LOADED:
+            self._loaded = {name: kept for name, kept in self._loaded.items() if name in groups}
         return with_releases(site, released, assigned)
 
     def base(self, intent: Intent) -> Site:
@@ -96,10 +99,21 @@ class Releases:
         self, site: Site, files: Mapping[str, str], name: str, groups: frozenset[str]
     ) -> Site:
         kept = self._loaded.get(name)
-        if kept is not None and kept[0] is site and kept[1] >= groups:
-            return kept[2]
-        found = self._load(site, files, self.get(name), groups)
-        self._loaded[name] = site, groups, found
+        have, known = frozenset[str](), None
+        if kept is not None and kept[0] is site:
+            have, known = kept[1], kept[2]
+        missing = groups - have
+        if known is not None and not missing:
+            return known
+        found = self._load(site, files, self.get(name), missing)
+        if known is not None:
+            found = replace(
+                known,
+                nodes={**known.nodes, **found.nodes},
+                origins={**known.origins, **found.origins},
+                files={**known.files, **found.files},
+            )
+        self._loaded[name] = site, have | groups, found
         return found
 
     def _load(

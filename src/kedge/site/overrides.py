@@ -56,7 +56,8 @@ def with_overrides(
         for variable, given in overrides.get(name, {}).items():
             override = given if isinstance(given, Override) else Override(given)
             try:
-                node = _set(node, variable, override.value, variables)
+                if not _is_so(node, variable, override.value):
+                    node = _set(node, variable, override.value, variables)
             except KedgeError as error:
                 problems.add(error, Place(name))
                 continue
@@ -72,6 +73,11 @@ def with_overrides(
         check_unique(nodes, origins, problems)
     problems.raise_any()
     return replace(site, nodes=nodes, origins=origins)
+
+
+def _is_so(node: Configuration, variable: str, value: Value) -> bool:
+    """Whether a text is configured already, and so was checked: the release that a node has, most often."""
+    return isinstance(value, str) and node.values.get(variable) == value
 
 
 def check_override(
