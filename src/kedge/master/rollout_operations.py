@@ -69,7 +69,8 @@ class RolloutOperations:
         }
 
     def _views(self) -> Mapping[str, View]:
-        return self._rollouts.views.renew()
+        """As the rounds of a running rollout keep them, else looked at now."""
+        return self._rollouts.views.renew(() if self._rollouts.looking else None)
 
     def _row(self, rollout: Rollout, progress: Progress, survey: Survey | None = None) -> Json:
         survey = survey or look(rollout, progress, self._views())
@@ -132,7 +133,8 @@ class RolloutOperations:
                 case "pause":
                     return verbs.pause(rollout, progress, reason, now)
                 case "resume":
-                    return verbs.resume(rollout, progress, self._views(), now, accept=accept)
+                    views = self._rollouts.views.renew()
+                    return verbs.resume(rollout, progress, views, now, accept=accept)
                 case "abort":
                     return verbs.abort(rollout, progress, reason, now)
                 case _:

@@ -65,6 +65,8 @@ class Rollouts:
         self._changed = asyncio.Event()
         self.views = Views(head, told)
         self.gates = Gates(io.state_dir / "rollouts", self._gate_ended)
+        self.looking = False
+        """Whether the views are kept up to date by the rounds."""
         self.waits: dict[str, tuple[str, ...]] = {}
         self.every: dict[str, tuple[Rollout, Progress]] = {}
         for name, record in store.records(KIND).items():
@@ -145,6 +147,7 @@ class Rollouts:
         looked = -LOOK_ALL_S
         while True:
             active = self._active()
+            self.looking = bool(active)
             if active and loop.time() - looked >= LOOK_ALL_S:
                 self.views.renew()
                 looked = loop.time()
