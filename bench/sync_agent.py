@@ -17,12 +17,32 @@ from typing import Any
 
 from sync_crowd import HeadPeer, Peer
 from sync_head import token
+from sync_receive import start_echo
 
 HEARTBEAT_S = 10.0
 
 
+FLOOR = """
+import select, socket, sys, time
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect(("127.0.0.1", int(sys.argv[1])))
+key, header, plain, poll = AESGCM(bytes(32)), bytes(16), bytes(32), select.epoll()
+poll.register(sock, select.EPOLLIN)
+for number in range(1 << 30):
+    at = time.monotonic() + float(sys.argv[2])
+    sock.send(header + key.encrypt(number.to_bytes(12, "big"), plain, header))
+    poll.poll()
+    key.encrypt(number.to_bytes(12, "big"), sock.recv(2048), header)
+    while (wait_s := at - time.monotonic()) > 0:
+        poll.poll(wait_s)
+"""
+
+
 def measure(say: Callable[[str], None], *, minutes: float = 2.0) -> dict[str, Any]:
-    """One agent with the stand-in for protobuf, as layer0 has it, and one with the library."""
+    """One agent with the stand-in for protobuf, as layer0 has it, one with the library; and, as the least
+    that Python can do it with, a loop that seals, sends, receives and seals once more.
+    """
     with tempfile.TemporaryDirectory() as folder:
         head = HeadPeer(Path(folder), HEARTBEAT_S)
         agents: dict[str, Peer] = {}
@@ -30,13 +50,23 @@ def measure(say: Callable[[str], None], *, minutes: float = 2.0) -> dict[str, An
             head.ask("admit", "n", 2, 300)
             for number, messages in enumerate(("stand-in", "library")):
                 agents[messages] = _start(Path(folder) / messages, head.port, number, messages)
+            echo = start_echo(Path(folder), 62)
+            agents["echo"] = echo
+            floor = [sys.executable, "-c", FLOOR, str(echo.port), str(HEARTBEAT_S)]
+            agents["bare_loop"] = Peer(subprocess.Popen(floor, text=True), 0)
             time.sleep(3.0)
             if head.ask("counts").get("Joined") != 2:
                 raise SystemExit("the agents did not join")
             say(f"two agents for {minutes:.0f} minutes")
-            measured = _watch(agents, minutes)
+            del agents["echo"]
+            try:
+                measured = _watch(agents, minutes)
+            finally:
+                agents["echo"] = echo
+            least = measured["bare_loop"]["cpu_ms_a_minute"]
             return {
                 **measured,
+                "times_the_bare_loop": round(measured["stand-in"]["cpu_ms_a_minute"] / least, 2),
                 "heartbeat_s": HEARTBEAT_S,
                 "target_cpu_ms_a_minute": 2.0,
                 "target_memory_mb": 30.0,

@@ -86,7 +86,7 @@ def _compare(
             if count != len(batch):
                 raise SystemExit(f"{len(batch)} {what} were sent, {count} answers came")
             answer = size_bytes // count
-            echo = echo or _start_echo(folder, answer)
+            echo = echo or start_echo(folder, answer)
             if number < 0:  # the first have everything to set up
                 continue
             ours.append(spent)
@@ -137,7 +137,8 @@ def _answers(crowd: Crowd) -> tuple[int, int]:
     return count, size
 
 
-def _start_echo(folder: Path, answer_bytes: int) -> Peer:
+def start_echo(folder: Path, answer_bytes: int) -> Peer:
+    """The C loop, compiled into the folder."""
     program = folder / "sync_echo"
     subprocess.run(["cc", "-O2", "-o", program, HERE / "sync_echo.c"], check=True)
     process = subprocess.Popen([program, str(answer_bytes)], stdout=subprocess.PIPE, text=True)

@@ -25,6 +25,8 @@ _WOKEN_EVERY_S = 20.0  # where the init wakes the agent when it is up
 _RUNNING_EVERY_S = 180.0
 _FAREWELL_S = 3.0  # how long the last report may take to be acknowledged
 
+_Watched = dict[int, tuple[Process, Callable[[], None]]]
+
 
 class Agent:
     """A node's agent in one stage of the boot."""
@@ -60,26 +62,35 @@ class Agent:
         selector.register(self.up.socket, selectors.EVENT_READ)
         if self._wake is not None:
             selector.register(self._wake, selectors.EVENT_READ)
-        watched: dict[int, tuple[Process, Callable[[], None]]] = {}
+        watched: _Watched = {}
         going = self.begin()
         while going and self.turn():
             self._watch(selector, watched)
-            wait_s = max(0.0, self.wake_at() - self._machine.now())
-            for key, _ in selector.select(wait_s):
-                if key.fileobj is self.up.socket:
-                    self.up.receive()
-                elif key.fileobj == self._wake:
-                    living_on.drain(key.fd)
-                    self._look_at = 0.0
-                else:
-                    process, hear = watched[key.fd]
-                    hear()
-                    if self._processes().get(key.fd, (None,))[0] is not process:
-                        selector.unregister(key.fd)  # it is closed, or another's
-                        del watched[key.fd]
+            while not self._wait(selector, watched):
+                pass
         if going:
             self.end()
         return 0
+
+    def _wait(self, selector: selectors.BaseSelector, watched: _Watched) -> bool:
+        """Wait for something to happen, or for the time of something; False: nothing comes of it."""
+        ready = selector.select(max(0.0, self.wake_at() - self._machine.now()))
+        due = not ready
+        for key, _ in ready:
+            if key.fileobj is self.up.socket:
+                due = self.up.receive() or due
+                continue
+            due = True
+            if key.fileobj == self._wake:
+                living_on.drain(key.fd)
+                self._look_at = 0.0
+            else:
+                process, hear = watched[key.fd]
+                hear()
+                if self._processes().get(key.fd, (None,))[0] is not process:
+                    selector.unregister(key.fd)  # it is closed, or another's
+                    del watched[key.fd]
+        return due
 
     def begin(self) -> bool:
         """Report what is known at the start; False when there is nothing to do in this stage."""
@@ -168,7 +179,7 @@ class Agent:
             if self._state.get("running"):
                 self.up.discover({"files.running": written})
 
-    def _processes(self) -> dict[int, tuple[Process, Callable[[], None]]]:
+    def _processes(self) -> _Watched:
         """What runs beside the agent, by the descriptor to read from, and who reads it."""
         both = ((self.orders.process, self.hear_order), (self.duties.process, self.hear_duty))
         return {p.descriptor: (p, hear) for p, hear in both if p is not None}
@@ -176,7 +187,7 @@ class Agent:
     def _watch(
         self,
         selector: selectors.BaseSelector,
-        watched: dict[int, tuple[Process, Callable[[], None]]],
+        watched: _Watched,
     ) -> None:
         wanted = self._processes()
         for descriptor in wanted.keys() - watched.keys():

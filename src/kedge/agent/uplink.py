@@ -19,7 +19,7 @@ from kedge.sync.events import Configured, ParentLost, Refused, SessionUp
 from kedge.sync.wire import Epoch
 
 PARENTS = "parents"
-_DATAGRAM_BYTES = 65536
+_DATAGRAM_BYTES = 2048  # more than the protocol's longest
 _DATAGRAMS_A_TURN = 64
 
 Say = Callable[[str], None]
@@ -74,16 +74,20 @@ class Uplink:
         """When `talk` has something to do, on the monotonic clock."""
         return self._child.next_timeout()
 
-    def receive(self) -> None:
-        """Take in what the socket holds."""
+    def receive(self) -> bool:
+        """Take in what the socket holds; False: nothing came of it, as of most heartbeats' answers."""
         for _ in range(_DATAGRAMS_A_TURN):
             try:
                 datagram, address = self.socket.recvfrom(_DATAGRAM_BYTES)
             except BlockingIOError:
-                return
+                break
             except OSError:  # an ICMP error of an earlier datagram
                 continue
-            self._child.receive_datagram(datagram, address[:2], self._machine.now())
+            now = self._machine.now()
+            self._child.receive_datagram(datagram, address[:2], now)
+            if not self._child.wants_turn(now):
+                return False
+        return True
 
     def talk(self, now: float) -> bool:
         """Take the sync's events, then send what it has to send; True: the record has changed."""

@@ -220,6 +220,11 @@ class Child:
                 times.append(due_at)
         return min(times)
 
+    def wants_turn(self, now: float) -> bool:
+        """Whether there is an event to take, or something to send."""
+        at = self.next_timeout()
+        return bool(self._events) or (at is not None and at <= now)
+
     def next_event(self) -> ChildEvent | None:
         """The oldest event that was not taken yet."""
         return self._events.popleft() if self._events else None
