@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,38 @@ def test_the_first_modules_in_a_faulty_world(seed: int) -> None:
     world.run(3600)
     assert world.steps == steps, "a converged node was touched"
     assert world.talk < 3 * 3600 / 30 * 4 + 3 * 3600 / 60 * 4, "a converged node is not quiet"
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_every_node_comes_to_an_end_that_it_names_though_the_faults_do_not_stop(batch: int) -> None:
+    rng = random.Random(3000 + batch)
+    endings: Counter[str] = Counter()
+    for _ in range(20 * SCALE):
+        graph = random_graph(rng, rng.randint(2, 5), rng.randint(3, 12), always=True)
+        world = Truth(graph, rng, rng.choice((0.3, 0.6, 0.9)))
+        nodes = ["n1", "n2", "n3"]
+        for node in nodes:
+            goals = world.compiled.named(random_goals(rng, world.compiled))
+            goals = world.compiled.assignment(graph.meaningful(goals))
+            world.add(node, random_state(rng, world.compiled, 0), goals)
+        storm(world, rng, nodes, 8)
+        world.run(50_000)
+        before = world.steps
+        world.run(20_000)
+        assert world.steps == before, "something goes on without end"
+        for node in nodes:
+            condition = world.engine.condition(node)
+            endings[condition.phase] += 1
+            if condition.phase == "waiting":
+                assert condition.why.startswith(("for ", "to ", "on ", "with ")), condition
+                assert "please report" not in condition.why, condition
+            else:
+                assert condition.phase in ("converged", "held", "blocked", "quarantined")
+                assert condition.why, condition
+            if condition.phase in ("quarantined", "held", "blocked"):
+                assert node in condition.next, "it says what to do"
+    assert all(endings[phase] for phase in ("converged", "held", "blocked")), endings
+    assert endings["quarantined"] or batch, endings
 
 
 @pytest.mark.parametrize("batch", range(10))

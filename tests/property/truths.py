@@ -41,6 +41,8 @@ class Truth:
         self.held: dict[str, str] = {}
         self.flying: dict[str, dict[str, str]] = {}
         self.ids: set[str] = set()
+        self.broken: set[tuple[str, str]] = set()
+        """Nodes and mutations: these never work."""
         self.steps = 0
         self.talk = 0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -153,6 +155,8 @@ class Truth:
         assert effect.step_id not in self.ids, "a step number was used twice"
         self.ids.add(effect.step_id)
         self.steps += 1
+        phase = self.engine.condition(node).phase
+        assert phase in ("moving", "waiting"), f"a step began on a node that is {phase}"
         action = self.compiled.mutation_actions[effect.mutation]
         for name in self.flying[node].values():
             other = self.compiled.mutation_actions[name]
@@ -165,7 +169,7 @@ class Truth:
         def carry_out() -> None:
             truth = self.state[node]
             fits = all(truth[v] in ok or 0 in ok for v, ok in action.reads)
-            if luck < self.faults or not fits:
+            if luck < self.faults or not fits or (node, effect.mutation) in self.broken:
                 self.tell(StepFailed(node, effect.step_id, "it did not work"))
             else:
                 self._become(node, dict(action.own))
