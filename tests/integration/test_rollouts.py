@@ -17,6 +17,7 @@ import pytest
 from test_releases import Cluster, running
 
 from kedge.lib.errors import KedgeError
+from kedge.sim.devices import Machines
 
 WEEKLY = """
 summary: the weekly update
@@ -282,3 +283,33 @@ async def test_a_slower_release_fails_against_the_old_one(
         found = await rolling.until(lambda f: f["state"] == state)
         told = found["stages"][0]["gates"][0]["why"]
         assert "slower than the old release" in told and "2 nodes against" in told, told
+
+
+async def test_a_release_that_does_not_boot_goes_back_by_itself(
+    environment: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The canary ends in quarantine on B; back on A it is well again, and nobody else was touched."""
+    carry_out = Machines.carry_out
+
+    async def broken(self: Any, mutation: Any, reported: Any, node: Any, io: Any) -> None:
+        if mutation.name == "image.activate" and "compute:2" in str(
+            node.configured("image.wanted")
+        ):
+            raise KedgeError("boot.panic", "the kernel panics")
+        await carry_out(self, mutation, reported, node, io)
+
+    monkeypatch.setattr(Machines, "carry_out", broken)
+    async with running(environment) as cluster:
+        cluster.write("1")
+        rolling = Rolling(cluster, capsys)
+        text = (WEEKLY % (environment, 0, "30s")).replace("count: 2", "count: 1")
+        await rolling.prepare(text="on_failure: rollback\n" + text)
+        await rolling.kedge("rollout", "start", "weekly", "--release", "B", "--yes")
+        found = await rolling.until(lambda f: f["state"] == "rolling_back", 120)
+        assert "the kernel panics" in found["why"] and "quarantined" in found["why"]
+        found = await rolling.until(lambda f: f["state"] == "rolled_back", 120)
+        assert rolling.releases() == {"A": "n[1-8]", "B": ""}
+        rows = cluster.operations.status()
+        assert {row["phase"] for row in rows} == {"converged"}
+        log = cluster.operations.events(limit=10_000)
+        assert sum(e["subject"] == "image.activate" and "panics" in e["cause"] for e in log) >= 3
