@@ -24,6 +24,11 @@ def summary_lines(result: Result) -> Iterator[RenderableType]:
     shown.add_row("steps", _counts(result.steps) or "none")
     shown.add_row("outcomes", _counts(result.outcomes) or "none")
     shown.add_row("to BMCs", _counts(result.commands) or "nothing")
+    if result.jobs:
+        done, lost = int(result.jobs["done"]), int(result.jobs["lost"])
+        shown.add_row(
+            "jobs", f"{done} ended, {lost} lost ({result.jobs['lost_s'] / 3600:.1f} h of work)"
+        )
     shown.add_row("sync", f"{result.datagrams} datagrams, {result.datagram_bytes / 1e6:.1f} MB")
     if result.settled_s is not None:
         shown.add_row("converged", f"{duration(result.settled_s)} after the last fault ended")

@@ -47,6 +47,7 @@ class Owner(Protocol):
     def go_down(self, action: str) -> None: ...
     def begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]: ...
     def holds(self, agent: Agent) -> None: ...
+    def duty(self, name: str) -> dict[str, Any]: ...
 
 
 class Memory(Keeping):
@@ -88,7 +89,11 @@ class Body(Machine):
 
     @property
     def worker(self) -> Worker:
-        return Worker(_observes_nothing, _does_nothing)
+        return Worker(self._observe, _does_nothing)
+
+    def _observe(self, place: Place, declared: Declared, tell: Tell) -> None:
+        """Files of duties are not run in the simulated world: the machine says what they would see."""
+        tell({"values": self._owner.duty(declared.name)})
 
     def facts(self) -> dict[str, Any]:
         return self._owner.facts()
@@ -108,11 +113,6 @@ class Body(Machine):
 
     def shut_down(self, place: Place, action: str) -> None:
         self._owner.go_down(action)
-
-
-def _observes_nothing(place: Place, declared: Declared, tell: Tell) -> None:
-    """The files of third parties are not run in the simulated world."""
-    tell({"values": {}})
 
 
 def _does_nothing(

@@ -99,7 +99,7 @@ def _with_faults(scenario: Scenario, choice: Choice, modules: Sequence[Module]) 
         groups = [f"rack{number}" for number in range(1, scenario.shape.racks + 1)]
         heads = heads_of(scenario.shape)
     taken = len(scenario.faults) + len(scenario.commands)
-    places = places_of(nodes, groups, heads)
+    places = places_of(nodes, groups, heads, jobs=bool(scenario.shape.jobs))
     drawn = draw_faults(Streams(scenario.seed), count, scenario.lasts_s, places)
     numbered = tuple(replace(fault, number=fault.number + taken) for fault in drawn)
     return replace(scenario, faults=(*scenario.faults, *numbered))

@@ -21,7 +21,10 @@ from kedge.lib.errors import KedgeError
 from kedge.master.settings import Settings
 from kedge.modules.image import importer
 from kedge.modules.image.relation import reference_of
+from kedge.modules.port import Io
 from kedge.modules.power import reach
+from kedge.modules.scheduler import watching
+from kedge.modules.scheduler.driver import Driver
 from kedge.sim import traits
 from kedge.sim.bmc import Bmcs, SimulatedBmc
 from kedge.sim.clock import MachineClock
@@ -32,6 +35,8 @@ from kedge.sim.machine import SimulatedMachine
 from kedge.sim.network import Network
 from kedge.sim.preparing import PASSWORD, head_address, prepare, secrets_of
 from kedge.sim.registry import Registry, finisher_of, skopeo_of
+from kedge.sim.scheduler import END as SCHEDULER
+from kedge.sim.scheduler import JobMix, SimulatedDriver, SimulatedScheduler
 from kedge.sim.tree import addresses_of, join_file, submasters_of
 from kedge.sim.watch import Watch
 from kedge.sim.web import Web
@@ -55,6 +60,7 @@ class Cluster:
         state_dir: Path,
         *,
         heartbeat_s: float,
+        jobs: JobMix | None = None,
         network: str = "provision",
     ) -> None:
         self.world = world
@@ -79,6 +85,8 @@ class Cluster:
         self.machines: dict[str, SimulatedMachine] = {}
         self.of_mac: dict[str, str] = {}
         self.network.place("registry", "registry")
+        self.network.place("scheduler", SCHEDULER)
+        self._has_jobs = jobs is not None
         self._add_head(HEAD, head_address(self.site, network), state_dir / HEAD, heartbeat_s)
         self.submasters = submasters_of(self.site)
         for name, address in addresses_of(
@@ -87,6 +95,9 @@ class Cluster:
             self._add_head(name, address, state_dir / name, heartbeat_s)
         for node in self.site.nodes.values():
             self._add_node(node)
+        self.scheduler = SimulatedScheduler(world, self.machines, jobs) if jobs else None
+        if self.scheduler is not None:
+            self.watch.busy = self.scheduler.busy_words
 
     def close(self) -> None:
         """Everything ends."""
@@ -131,7 +142,9 @@ class Cluster:
             api_socket=state_dir / "api.sock",
             sync_address=address,
             heartbeat_s=heartbeat_s,
-            sections={"boot": boot},
+            sections={"boot": boot, "modules": {"scheduler": {"driver": "slurm"}}}
+            if self._has_jobs
+            else {"boot": boot},
             role="master" if is_master else "sub-master",
             name="" if is_master else end,
             join=None if is_master else join_file(state_dir),
@@ -162,6 +175,11 @@ class Cluster:
             self.bmcs.all[key] = SimulatedBmc(
                 self.world, end, node.name, made, PASSWORD, self.watch.bmc_heard
             )
+
+    def driver_of(self, settings: Mapping[str, Value], io: Io) -> Driver:
+        """Stands for `kedge.modules.scheduler.settings.driver_of`."""
+        assert self.scheduler is not None
+        return SimulatedDriver(self.scheduler, self.network)
 
     def push(self, wanted: Value) -> None:
         """Have the registry hold an image that somebody wants."""
@@ -207,8 +225,8 @@ class Cluster:
         name, dot, suffix = word.partition(".bmc")
         if word == "all":
             bmcs = {f"{node}.bmc" for node in self.machines}
-            return {*self.heads, "registry", *self.machines, *bmcs}
-        if word in self.heads or word == "registry":
+            return {*self.heads, "registry", SCHEDULER, *self.machines, *bmcs}
+        if word in self.heads or word in ("registry", SCHEDULER):
             return {word}
         nodes = self.nodes(name)
         return {f"{node}.bmc" for node in nodes} if dot and not suffix else set(nodes)
@@ -240,6 +258,9 @@ def devices_of(cluster: Cluster) -> Generator[None, None, None]:
     reach.DRIVERS.update(dict.fromkeys(drivers, cluster.bmcs.driver))
     skopeo = skopeo_of(cluster.registry, _end)
     importer.tools = importer.Tools(skopeo, finisher_of(cluster.registry))
+    driver_of, scheduler = watching.driver_of, cluster.scheduler
+    if scheduler is not None:
+        watching.driver_of = cluster.driver_of
     try:
         yield
     finally:
@@ -247,6 +268,7 @@ def devices_of(cluster: Cluster) -> Generator[None, None, None]:
         reach.DRIVERS.update(drivers)
         reach.forget_drivers()
         importer.tools = tools
+        watching.driver_of = driver_of
 
 
 def _end() -> str:

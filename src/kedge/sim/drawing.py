@@ -32,6 +32,7 @@ def draw_shape(streams: Streams) -> Shape:
         boots=chance.choice((0, 0, 2, 3)),
         out=chance.choice((0, 1, 2)),
         submasters=chance.choice((0, 0, 0, 2)),
+        jobs=chance.choice((0.0, 0.0, 0.7)),
         heartbeat_s=chance.choice((5.0, 10.0, 30.0)),
     )
 
@@ -46,7 +47,7 @@ def draw_faults(
 ) -> tuple[Happening, ...]:
     """``count`` faults within ``lasts_s``; ``places`` are the targets on which each sort may fall."""
     chance = streams("faults")
-    kinds = list(FAULTS.values())
+    kinds = [kind for kind in FAULTS.values() if places[kind.on]]
     weights = [kind.weight for kind in kinds]
     drawn: list[Happening] = []
     for _ in range(count):
@@ -69,13 +70,13 @@ def _draw(
         args[name] = number.written(round(chance.uniform(number.low, number.high), 3))
     for name, words in kind.words.items():
         args[name] = chance.choice(words)
-    target = chance.choice(places[kind.on]) if places[kind.on] else ""
+    target = chance.choice(places[kind.on])
     if kind.on == "links" and chance.random() < 0.5:
         args["to"] = chance.choice(places["links"])
     return Happening(at_s, kind.name, target, for_s, args)
 
 
-def places_of(nodes: Sequence[str], groups: Sequence[str], heads: Sequence[str]) -> dict[
+def places_of(nodes: Sequence[str], groups: Sequence[str], heads: Sequence[str], *, jobs: bool) -> dict[
     str, list[str]
 ]:  # fmt: skip
     """On what faults may fall: single nodes, groups, everything, heads, BMCs, the registry."""
@@ -85,6 +86,7 @@ def places_of(nodes: Sequence[str], groups: Sequence[str], heads: Sequence[str])
         "bmcs": some,
         "heads": list(heads),
         "registry": ["registry"],
+        "scheduler": ["scheduler"] if jobs else [],
         "links": [*some, *heads, "registry", *(f"{name}.bmc" for name in [*nodes, *groups])],
     }
 
@@ -131,7 +133,12 @@ def draw_gentle(seed: int) -> Scenario:
     shape = draw_shape(streams)
     nodes = [f"n{number}" for number in range(1, shape.nodes + 1)]
     chance = streams("gentle faults")
-    places = places_of(nodes, [f"rack{n}" for n in range(1, shape.racks + 1)], heads_of(shape))
+    places = places_of(
+        nodes,
+        [f"rack{n}" for n in range(1, shape.racks + 1)],
+        heads_of(shape),
+        jobs=bool(shape.jobs),
+    )
     faults: list[Happening] = []
     for number in range(1, 6):
         kind = FAULTS[chance.choice(GENTLE)]
@@ -160,7 +167,7 @@ def draw_scenario(seed: int) -> Scenario:
     groups = [f"rack{number}" for number in range(1, shape.racks + 1)]
     chance = streams("size")
     lasts_s = float(chance.choice((900, 1800, 2400)))
-    places = places_of(nodes, groups, heads_of(shape))
+    places = places_of(nodes, groups, heads_of(shape), jobs=bool(shape.jobs))
     faults = draw_faults(streams, chance.randint(2, 9), lasts_s, places)
     commands = draw_commands(streams, chance.randint(0, 3), lasts_s, nodes, groups, 1 + len(faults))
     return Scenario(

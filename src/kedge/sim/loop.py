@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar, cast
 
+from kedge.lib.errors import KedgeError
 from kedge.sim.clock import MachineClock
 from kedge.sim.world import World
 
@@ -71,7 +72,7 @@ class Loop(asyncio.AbstractEventLoop):
         self._last: deque[asyncio.Handle] | None = None
         self._running = False
         self._workers = asyncio.Semaphore(EXECUTOR_WORKERS)
-        self._late_s = 0.0
+        self._late_s = self._in_thread_s = 0.0
         self.blocking_s: Callable[[], float] = lambda: 0.001
 
     # ---- what asyncio asks of a loop
@@ -137,7 +138,7 @@ class Loop(asyncio.AbstractEventLoop):
         async def job() -> T:
             async with self._workers:
                 await asyncio.sleep(self.blocking_s())
-                answer = func(*args)
+                answer = self._in_thread(func, *args)
                 if not isinstance(answer, Slow):
                     return answer
                 await asyncio.sleep(answer.taken_s)
@@ -146,6 +147,19 @@ class Loop(asyncio.AbstractEventLoop):
                 return cast("T", answer.value)
 
         return self.create_task(job())
+
+    def _in_thread(self, func: Callable[..., T], *args: Any) -> T | Slow:
+        """What ``func`` returned or raised, with the time that it said it takes."""
+        self._in_thread_s = 0.0
+        try:
+            answer = func(*args)
+        except KedgeError as error:
+            return Slow(self._in_thread_s, error=error)
+        return Slow(self._in_thread_s, answer) if self._in_thread_s else answer
+
+    def takes_in_thread(self, seconds: float) -> None:
+        """Called by what stands for a blocking call: it takes so much longer."""
+        self._in_thread_s += seconds
 
     async def create_datagram_endpoint(
         self, protocol_factory: Callable[[], Any], *_: Any, sock: Any, **__: Any

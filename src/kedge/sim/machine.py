@@ -268,6 +268,17 @@ class SimulatedMachine:
         """What it is made of."""
         return {"cpus": 64, "memory_bytes": 512 << 30, "boot_id": f"{self.name}-{self.starts}"}
 
+    def duty(self, name: str) -> dict[str, Any]:
+        """What a duty that travelled here sees: fit, unless something is wrong with it."""
+        if name == "scheduler.sessions":
+            return {"scheduler.sessions": 0}
+        if name != "health.look":
+            return {}
+        if self.ills.unfit:
+            failed = [{"check": "gpus", "why": "one of 8 is gone", "who": "person"}]
+            return {"health.verdict": "fail", "health.standing": "failed", "health.failed": failed}
+        return {"health.verdict": "pass", "health.standing": "clear", "health.failed": []}
+
     def init_state(self) -> InitState:
         """How far its init has come."""
         return InitState("running", True) if self._init_up else InitState("starting", False)

@@ -39,6 +39,7 @@ class Result:
     datagrams: int
     datagram_bytes: int
     phases: Mapping[str, int]
+    jobs: Mapping[str, float] = field(default_factory=dict[str, float])
     named: Mapping[str, str] = field(default_factory=dict[str, str])
     refused: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from kedge.core.module import Module
@@ -23,6 +24,7 @@ from kedge.sim.happening import Happening
 from kedge.sim.rest import Rest, untrue
 from kedge.sim.result import Progress, Result
 from kedge.sim.scenario import Scenario
+from kedge.sim.scheduler import JobMix
 from kedge.sim.shape import files_of
 from kedge.sim.world import World
 
@@ -172,6 +174,7 @@ class Run:
             commands=dict(sorted(tally.commands.items())),
             datagrams=cluster.network.sent,
             datagram_bytes=cluster.network.sent_bytes,
+            jobs=asdict(cluster.scheduler.tally) if cluster.scheduler is not None else {},
             phases=cluster.phases(),
             named=dict(self.named),
             refused=tuple(self._operator.refused),
@@ -196,6 +199,7 @@ def run(
             tuple(installed_modules()) if modules is None else modules,
             Path(folder),
             heartbeat_s=scenario.shape.heartbeat_s,
+            jobs=JobMix(scenario.shape.jobs) if scenario.shape.jobs else None,
         )
         with devices_of(cluster):
             return Run(scenario, cluster, tell).to_its_end()

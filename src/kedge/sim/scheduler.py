@@ -7,15 +7,25 @@ resumes it. Jobs come from a `JobMix`, by chance, so that the share of busy node
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
+from kedge.lib.errors import KedgeError
+from kedge.lib.nodeset import fold
+from kedge.modules.scheduler.driver import Cluster as Read
+from kedge.modules.scheduler.driver import Job as ReadJob
+from kedge.modules.scheduler.driver import Seen
+from kedge.sim.clock import WALL_BEGAN_AT
+from kedge.sim.loop import Loop
+from kedge.sim.network import Network
 from kedge.sim.world import World
 
 END = "scheduler"
 TICK_S = 10.0
+TIMEOUT_S = 30.0
 SILENT_S = 300.0
 """How long a node may be silent before it is down (SlurmdTimeout)."""
 
@@ -34,19 +44,20 @@ class Runs(Protocol):
 @dataclass(frozen=True, slots=True)
 class JobMix:
     """The jobs: which ``share`` of the nodes they keep busy, how many nodes one takes and how long it
-    runs (from and to, in seconds), and how long a node may lie idle before its next job."""
+    runs (from and to, in seconds)."""
 
     share: float = 0.8
     nodes: tuple[int, int] = (1, 8)
-    lasts_s: tuple[float, float] = (120.0, 3600.0)
+    lasts_s: tuple[float, float] = (60.0, 900.0)
 
 
 @dataclass(slots=True)
 class Job:
-    """A job on its nodes, until when it runs, and until when it may."""
+    """A job on its nodes, from when and until when it runs, and until when it may."""
 
     id: str
     nodes: tuple[str, ...]
+    began_at: float
     ends_at: float
     limit_at: float
 
@@ -94,22 +105,15 @@ class JobTally:
 
 
 class SimulatedScheduler:
-    """The scheduler of a cluster. ``lost`` hears of each job that did not end by itself."""
+    """The scheduler of a cluster."""
 
-    def __init__(
-        self,
-        world: World,
-        machines: Mapping[str, Runs],
-        mix: JobMix,
-        lost: Callable[[str, Job], None] = lambda node, job: None,
-    ) -> None:
+    def __init__(self, world: World, machines: Mapping[str, Runs], mix: JobMix) -> None:
         self.world = world
         self.mix = mix
         self.ills = Ills()
         self.tally = JobTally()
         self.nodes = {name: SchedulerNode(name) for name in machines}
         self._machines = machines
-        self._lost = lost
         self._jobs = 0
         self._ticked_at = world.now
         world.after(TICK_S, self._tick)
@@ -127,6 +131,11 @@ class SimulatedScheduler:
         if known is None or known.job is None or not self._runs(known):
             return None
         return known.job
+
+    def busy_words(self, node: str) -> str:
+        """What runs on a node, in words; empty: nothing does."""
+        job = self.busy(node)
+        return f"job {job.id} of {fold(job.nodes)}" if job is not None else ""
 
     def _runs(self, node: SchedulerNode) -> bool:
         machine = self._machines[node.name]
@@ -147,6 +156,12 @@ class SimulatedScheduler:
             node.drained, node.reason, node.set_by = False, "", ""
             if self._hears(node):
                 node.down = False
+
+    def requeue(self, jobs: Sequence[str]) -> None:
+        """End these jobs; they begin anew elsewhere."""
+        for job in {node.job.id: node.job for node in self.nodes.values() if node.job}.values():
+            if job.id in jobs:
+                self._lose(job)
 
     def carry(self, nodes: Iterable[str], features: Sequence[str]) -> None:
         """Have nodes offer these features."""
@@ -180,7 +195,7 @@ class SimulatedScheduler:
                 if not node.drained:
                     node.down, node.reason = True, "Node unexpectedly rebooted"
         elif not node.down and now - node.heard_at > SILENT_S:
-            node.down, node.reason = True, "Not responding"
+            node.down, node.reason = True, node.reason or "Not responding"
             if job is not None:
                 self._lose(job)
         if node.job is not None and now >= node.job.ends_at and self._hears(node):
@@ -193,10 +208,8 @@ class SimulatedScheduler:
 
     def _lose(self, job: Job) -> None:
         self.tally.lost += 1
-        began = job.limit_at - (job.limit_at - job.ends_at) * 2
-        self.tally.lost_s += max(0.0, self.world.now - began) * len(job.nodes)
+        self.tally.lost_s += (self.world.now - job.began_at) * len(job.nodes)
         self._end(job)
-        self._lost(job.nodes[0], job)
 
     def _begin_jobs(self, now: float) -> None:
         idle = [
@@ -214,7 +227,57 @@ class SimulatedScheduler:
             lasts_s = chance.uniform(*self.mix.lasts_s)
             self._jobs += 1
             names = tuple(sorted(node.name for node in taken))
-            job = Job(f"{self._jobs}", names, now + lasts_s, now + lasts_s * 1.5)
+            job = Job(f"{self._jobs}", names, now, now + lasts_s, now + lasts_s * 1.5)
             self.tally.begun += 1
             for node in taken:
                 node.job = job
+
+
+class SimulatedDriver:
+    """A `kedge.modules.scheduler.driver.Driver` for it, over the simulated network."""
+
+    def __init__(self, scheduler: SimulatedScheduler, network: Network) -> None:
+        self._scheduler = scheduler
+        self._network = network
+
+    def read(self) -> Read:
+        self._reach()
+        return Read({name: _seen(node) for name, node in self._scheduler.nodes.items()})
+
+    def drain(self, nodes: Sequence[str], reason: str) -> None:
+        self._reach()
+        self._scheduler.drain(nodes, reason, "root")
+
+    def resume(self, nodes: Sequence[str]) -> None:
+        self._reach()
+        self._scheduler.resume(nodes)
+
+    def requeue(self, jobs: Sequence[str]) -> None:
+        self._reach()
+        self._scheduler.requeue(jobs)
+
+    def carry(self, nodes: Sequence[str], features: Sequence[str]) -> None:
+        self._reach()
+        self._scheduler.carry(nodes, features)
+
+    def _reach(self) -> None:
+        """Take the time that a call takes; raises `KedgeError` where none comes through."""
+        loop, ills = cast("Loop", asyncio.get_running_loop()), self._scheduler.ills
+        trip_s = self._network.round_trip_s(loop.end, END)
+        if trip_s is None or ills.silent:
+            loop.takes_in_thread(TIMEOUT_S)
+            raise KedgeError("scheduler.silent", "the scheduler does not answer")
+        loop.takes_in_thread(trip_s + 0.05 + ills.slow_s)
+        if ills.refuses:
+            raise KedgeError("scheduler.refused", "the scheduler refuses the credentials")
+
+
+def _seen(node: SchedulerNode) -> Seen:
+    jobs: tuple[ReadJob, ...] = ()
+    if node.job is not None:
+        ends_at = WALL_BEGAN_AT + node.job.limit_at
+        jobs = (ReadJob(node.job.id, ends_at, fold(node.job.nodes)),)
+    reason = (
+        node.reason if node.drained else ""
+    )  # what it says of a node by itself is nobody's word
+    return Seen(node.state, reason, node.set_by, node.features, jobs)

@@ -13,7 +13,8 @@ class Shape:
     """How large the cluster is. ``inrush`` is how many nodes of a rack may be switched on at once,
     ``boots`` how many may load at once in the cluster, ``out`` how many of the cluster may be out of
     service at once (0: no limit). ``submasters`` share the racks; each rack names all of them as
-    parents, a different one first."""
+    parents, a different one first. ``jobs`` is the share of nodes that a scheduler keeps busy (0: there
+    is none)."""
 
     nodes: int = 4
     racks: int = 1
@@ -21,6 +22,7 @@ class Shape:
     boots: int = 0
     out: int = 0
     submasters: int = 0
+    jobs: float = 0.0
     heartbeat_s: float = 10.0
 
 
@@ -50,7 +52,12 @@ networks:
 profiles:
   compute:
     image.wanted: {COMPUTE}
-    power.state: on
+    power.state: on{
+        '''
+    scheduler.state: in_service'''
+        if shape.jobs
+        else ""
+    }
     power.bmc:
       protocol: redfish
       address: "10.{{number//62500+128}}.{address}"

@@ -30,6 +30,7 @@ class Ills:
     root_full: bool = False
     no_room: bool = False
     corrupts: bool = False
+    unfit: bool = False
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class Watch:
         self.violations: list[Violation] = []
         self.tally = Tally()
         self.commanding = False
+        self.busy: Callable[[str], str] = lambda node: ""
         self.quiet_since: float | None = None
         self.steps_of: Counter[str] = Counter()
         self._steps: dict[str, dict[str, Step]] = {}
@@ -195,6 +196,10 @@ class Watch:
         its effect, and nobody who owned the node later may have begun one at all."""
         before, at = self._destroyed.get(node, (program.end, 0.0))
         since_s = self._world.now - at
+        busy = self.busy(node)
+        if busy:
+            self.violated("no destructive step on a busy node", f"{program.end} begins {name} on "
+                          f"{node}, where {busy} runs")  # fmt: skip
         if before != program.end and since_s < OPERATION_S:
             self.violated("one owner", f"{program.end} begins {name} on {node}, {since_s:.0f} s after "
                           f"{before} began a destructive step there")  # fmt: skip

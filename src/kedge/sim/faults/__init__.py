@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kedge.sim.faults import bmcs, heads, links, machines, registries
+from kedge.sim.faults import bmcs, heads, links, machines, registries, schedulers
 from kedge.sim.faults.kind import Kind, Overlay
 
 FAULTS: dict[str, Kind] = {
@@ -13,6 +13,7 @@ FAULTS: dict[str, Kind] = {
         *bmcs.KINDS,
         *heads.KINDS,
         *registries.KINDS,
+        *schedulers.KINDS,
     )
 }
 

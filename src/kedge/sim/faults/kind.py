@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Undo = Callable[[], object]
 Begin = Callable[["Cluster", Happening], "list[Undo]"]
-On = Literal["nodes", "links", "bmcs", "heads", "registry"]
+On = Literal["nodes", "links", "bmcs", "heads", "registry", "scheduler"]
 
 
 class Number(NamedTuple):

@@ -107,5 +107,6 @@ KINDS = (
     _ill("init_stuck", "The image's init does not come up", "init_never_up"),
     _ill("root_full", "Host files cannot be written", "root_full"),
     _ill("memory_short", "The image does not fit into its memory", "no_room"),
+    _ill("unfit", "Its health checks fail", "unfit"),
     _ill("downloads_corrupt", "What it downloads has bytes that are wrong", "corrupts"),
 )  # fmt: skip
