@@ -194,6 +194,9 @@ async def test_what_makes_no_sense_is_refused_before_anything_is_done(
         assert "no release 'C'" in await rolling.kedge(*start, "C", "--yes", status=1)
         await rolling.kedge(*start, "B", "--yes")
         assert "running already" in await rolling.kedge(*start, "B", "--yes", status=1)
+        assert "needed by rollout weekly" in await rolling.kedge(
+            "release", "delete", "B", "--yes", status=1
+        )
         start = ("rollout", "start", "other", "--release", "B", "--yes")
         assert "would be in two rollouts" in await rolling.kedge(*start, status=1)
         await rolling.kedge("rollout", "abort", "weekly", "--yes")

@@ -15,6 +15,7 @@ from kedge.lib.nodeset import fold
 from kedge.master.clock import Clock
 from kedge.master.journal import Journal
 from kedge.modules.port import Io
+from kedge.rollout.model import FINAL
 from kedge.rollout.release import Release, check_name, read_release
 from kedge.site.diff import Change, diff
 from kedge.site.loading import load
@@ -24,6 +25,7 @@ from kedge.site.releasing import WANTED, Bound, load_release, with_releases
 from kedge.stores.port import Intent, Store
 
 KIND = "release"
+ROLLOUTS = "rollout"
 MOST = 500
 MOST_LOADED = 4
 """So many releases are kept loaded that no node has now: somebody plans, or compares."""
@@ -43,6 +45,7 @@ class Releases:
         self._clock = clock
         self._journal = journal
         self._known: dict[str, Release] = {}
+        self._made_at: dict[str, float] | None = None
         self._base: tuple[Mapping[str, str], Site] | None = None
         self._loaded: dict[str, tuple[Site, frozenset[str], Site]] = {}
 
@@ -50,8 +53,11 @@ class Releases:
 
     def names(self) -> list[str]:
         """All releases, the oldest first."""
-        records = self._store.records(KIND)
-        return sorted(records, key=lambda name: (records[name]["at"], name))
+        if self._made_at is None:
+            records = self._store.records(KIND)
+            self._made_at = {name: record["at"] for name, record in records.items()}
+        made_at = self._made_at
+        return sorted(made_at, key=lambda name: (made_at[name], name))
 
     def get(self, name: str) -> Release:
         """One release; raises `KedgeError` when there is none of that name."""
@@ -178,6 +184,7 @@ class Releases:
         if same is not None:
             return same
         self._store.put(KIND, name, release.as_record())
+        self._made_at = None
         what = f"{len(parts)} files, {sum(map(len, images.values()))} images"
         self._journal.write("", "release", name, after=what, cause=by)
         self._journal.publish("release", {"name": name})
@@ -257,7 +264,15 @@ class Releases:
                 "release.in_use", f"release {name} is that of {fold(users)}",
                 next_step="Move them to another one first: kedge rollout start",
             )  # fmt: skip
+        for rollout, record in self._store.records(ROLLOUTS).items():
+            needs = {record["rollout"]["release"], *record["rollout"]["was"]}
+            if name in needs and record["progress"]["state"] not in FINAL:
+                raise KedgeError(
+                    "release.in_use", f"release {name} is needed by rollout {rollout}",
+                    next_step=f"Wait for it, or end it: kedge rollout abort {rollout}",
+                )  # fmt: skip
         self._store.put(KIND, name, None)
+        self._made_at = None
         self._known.pop(name, None)
         self._loaded.pop(name, None)
         self._journal.write("", "release", name, after="deleted", cause=by)

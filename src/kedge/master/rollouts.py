@@ -17,6 +17,7 @@ from kedge.master.gates import Gates
 from kedge.master.head import Head
 from kedge.master.intent import Wishes
 from kedge.master.journal import Journal, Watcher
+from kedge.master.releases import ROLLOUTS as KIND
 from kedge.master.rollout_views import Told, Views
 from kedge.modules.port import Io
 from kedge.rollout.decide import decide
@@ -35,7 +36,6 @@ from kedge.rollout.record import as_record, read_record
 from kedge.site.releasing import WANTED
 from kedge.stores.port import Entry, Store
 
-KIND = "rollout"
 ROUND_S = 1.0
 LOOK_ALL_S = 60.0
 
