@@ -66,7 +66,9 @@ def measure(say: Callable[[str], None], *, minutes: float = 2.0) -> dict[str, An
             least = measured["bare_loop"]["cpu_ms_a_minute"]
             return {
                 **measured,
-                "times_the_bare_loop": round(measured["stand-in"]["cpu_ms_a_minute"] / least, 2),
+                "times_the_bare_loop": round(
+                    measured["stand-in"]["cpu_ms_a_minute"] / max(least, 0.01), 2
+                ),
                 "heartbeat_s": HEARTBEAT_S,
                 "target_cpu_ms_a_minute": 2.0,
                 "target_memory_mb": 30.0,
