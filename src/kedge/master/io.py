@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -127,7 +128,20 @@ class MasterIo:
         step_id = current_step.get()
         if not step_id:
             raise KedgeError("order.no_step", f"no step of {mutation} runs", where=node)
-        self._link.put(node, f"order/{mutation}", encode({"id": step_id, "args": dict(args)}))
+        if not self._goes_on(node, mutation, step_id, args):
+            self._link.put(node, f"order/{mutation}", encode({"id": step_id, "args": dict(args)}))
+
+    def _goes_on(self, node: str, mutation: str, step_id: str, args: Mapping[str, Value]) -> bool:
+        """Whether the agent is at this very order already, by the node's former owner: then its answer
+        is this step's."""
+        raw = self._link.claim(node, mutation)
+        if raw is None:
+            return False
+        held: dict[str, Value] = json.loads(raw)
+        if held["args"] != json.loads(encode(dict(args))):
+            return False
+        self._head.nodes[node].adopted[str(held["id"])] = step_id
+        return True
 
     def grant_boot(self, node: str) -> None:
         permit = self._permits.grant(node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from kedge.master import datagrams
 from kedge.master.datagrams import Batch, Port
@@ -20,6 +20,7 @@ from kedge.sync.parent import Parent
 from kedge.sync.wire import Epoch
 
 KIND = "node_key"
+ORDER = "order/"
 PERMIT_LASTS_S = 600.0
 
 
@@ -45,6 +46,7 @@ class Link:
         self._records: dict[str, dict[str, bytes]] = {}
         self._written: dict[str, Epoch] = {}  # in which tenure a record was last written whole
         self.keys: dict[str, tuple[Epoch, bytes]] = {}
+        self._adopted: set[tuple[str, str]] = set()
         self.tenure: Callable[[str], Epoch | None] = lambda _: own_tenure
         own_tenure = Epoch(term, 0)
         self.parent = Parent(
@@ -98,6 +100,32 @@ class Link:
     def entry(self, node: str, name: str) -> bytes | None:
         """An entry of the configured record of ``node``."""
         return self._records.get(node, {}).get(name)
+
+    def orders(self, node: str) -> dict[str, bytes]:
+        """The orders in the configured record of ``node``, by mutation."""
+        record = self._records.get(node, {})
+        return {n.removeprefix(ORDER): raw for n, raw in record.items() if n.startswith(ORDER)}
+
+    def adopt(self, node: str, orders: Mapping[str, bytes]) -> None:
+        """Orders that the node's agent has from another owner: they go on, until they are taken for
+        steps of this one (`claim`) or dropped."""
+        record = self._records.setdefault(node, {})
+        for mutation, raw in orders.items():
+            record[ORDER + mutation] = raw
+            self._adopted.add((node, mutation))
+
+    def claim(self, node: str, mutation: str) -> bytes | None:
+        """The adopted order of a mutation, which is a step's own from now on."""
+        if (node, mutation) not in self._adopted:
+            return None
+        self._adopted.discard((node, mutation))
+        return self._records[node].get(ORDER + mutation)
+
+    def drop_adopted(self, nodes: Collection[str]) -> None:
+        """Withdraw the adopted orders of ``nodes`` that no step has claimed."""
+        for node, mutation in [key for key in self._adopted if key[0] in nodes]:
+            self._adopted.discard((node, mutation))
+            self.put(node, ORDER + mutation, None)
 
     def know(self, node: str, epoch: Epoch, key: bytes) -> bool:
         """A node has joined elsewhere in the tree: it may resume here. False: that is nothing new."""

@@ -20,6 +20,8 @@ class NodeState:
     discovered: dict[str, Observation] = field(default_factory=dict[str, Observation])
     facts: dict[str, Value] = field(default_factory=dict[str, Value])
     attached: bool = False
+    adopted: dict[str, str] = field(default_factory=dict[str, str])
+    """Orders of the node's former owner that go on, and the steps that they are now."""
     changes: int = 0
 
     @property

@@ -26,7 +26,7 @@ from kedge.master.io import MasterIo
 from kedge.master.journal import Journal, event_row
 from kedge.master.looking import Looks
 from kedge.master.nodes import NodeState
-from kedge.master.plans import plan_rows
+from kedge.master.plans import plan_rows, told_rows
 from kedge.master.previews import Previews
 from kedge.master.release_operations import ReleaseOperations
 from kedge.master.rollout_operations import RolloutOperations
@@ -124,7 +124,10 @@ class Operations:
         """For each node the path to what is configured, or (``to``: ``power.state=off,...``) to other
         goals on top of that; or what blocks it. ``fold``: alike nodes in one row."""
         goals = goals_of(to, self._head.graph)
-        return plan_rows(self._head, self._chosen(nodes), goals, fold=fold)
+        names = self._chosen(nodes)
+        told = {n: p for n in names if not goals and (p := self.tree.path(n)) is not None}
+        own = [name for name in names if name not in told]
+        return plan_rows(self._head, own, goals, fold=fold) + told_rows(told, fold=fold)
 
     def graph(self, *, style: str = "dot", module: str = "", node: str = "") -> str:
         """The mutation graph as text (``dot``, ``mermaid`` or ``svg``), with a node's position in it."""

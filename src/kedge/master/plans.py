@@ -32,6 +32,18 @@ def plan_rows(
     return [{"node": fold_names(nodes[key]), **row} for key, row in rows.items()]
 
 
+def told_rows(paths: Mapping[str, Json], *, fold: bool = False) -> list[Json]:
+    """Rows that the nodes' owners told; with ``fold`` one row for all that are alike."""
+    rows: dict[str, Json] = {}
+    nodes: dict[str, list[str]] = {}
+    for name, path in paths.items():
+        row = {key: value for key, value in path.items() if key != "node"}
+        key = repr(row) if fold else name
+        rows.setdefault(key, row)
+        nodes.setdefault(key, []).append(name)
+    return [{"node": fold_names(nodes[key]), **row} for key, row in rows.items()]
+
+
 def _path(head: Head, name: str, goals: Mapping[str, str]) -> tuple[Json, list[Json]]:
     condition = head.engine.condition(name)
     if goals:

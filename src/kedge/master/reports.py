@@ -84,7 +84,9 @@ def _answered(head: Head, node: str, mutation: str, answer: Value) -> None:
     told = error if isinstance(error, dict) else {}
     what = str(told.get("what") or "the node could not carry out the order")[:500]
     why = ", ".join(str(told[key])[:500] for key in ("why", "where") if told.get(key))
-    head.feed(StepFailed(node, str(answer.get("id")), f"{what} ({why})" if why else what))
+    known, order = head.nodes.get(node), str(answer.get("id"))
+    step_id = known.adopted.get(order, order) if known is not None else order
+    head.feed(StepFailed(node, step_id, f"{what} ({why})" if why else what))
 
 
 def decoded(raw: bytes | None) -> Value:

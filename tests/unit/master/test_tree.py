@@ -147,6 +147,44 @@ def test_what_people_ask_for_reaches_the_owner_once(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+def test_an_order_outlives_its_owner_and_answers_the_next(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tree_world(tmp_path) as world:
+            await world.start("sm1")
+            sm2 = await world.start("sm2")
+            world.master.operations.apply(site(), "test")
+            await until(lambda: world.converged(*NODES), 20)
+            world.master.operations.set_values("n[1-2]", {"box.job": "done"}, "alice")
+            agents = [world.agents[n] for n in ("n1", "n2")]
+            await until(lambda: all(agent.order() for agent in agents), 10)
+            await until(lambda: plan(world.master, "n1")["running"] == ["box.work"], 10)
+            orders = [agent.order() for agent in agents]
+
+            await world.kill("sm1")  # in the middle of both
+            await until(lambda: world.owner() == "sm2", 20)
+            await until(lambda: plan(sm2, "n1")["running"] == ["box.work"], 20)
+            await until(lambda: agents[0].port == world.ports["sm2"], 20)
+            await asyncio.sleep(2)
+            assert [agent.order() for agent in agents] == orders, "they were given anew"
+
+            agents[0].report(box__job="done")
+            await until(lambda: world.converged("n1"), 10)
+            failed = {"id": orders[1]["id"], "status": "failed", "error": {"what": "no room"}}
+            agents[1].report(**{"order/box.work": failed})
+            await until(lambda: "no room" in str(row(sm2, "n2")), 10)
+            await until(lambda: agents[1].order() not in ({}, orders[1]), 30)  # tried again
+            agents[1].report(box__job="done")
+            await until(lambda: world.converged(*NODES), 20)
+            assert not world.cycles()
+
+    asyncio.run(work())
+
+
+def plan(master: Master, node: str) -> dict[str, Any]:
+    (found,) = master.operations.plan(node)
+    return found
+
+
 def row(master: Master, node: str) -> dict[str, Any]:
     (found,) = master.operations.status(node)
     return found

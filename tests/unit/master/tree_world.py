@@ -58,6 +58,20 @@ class Machines:
             stage, timeout_s=6.0, requires={"box.power": "on"}, on_timeout={stage: "stuck"}
         )
 
+        job = module.variable(
+            "job", Enum(("idle", "done")), configured=True,
+            while_={"box.stage": "up"}, initial="idle",
+        )  # fmt: skip
+        module.listens(job, timeout_s=30.0, requires={"box.stage": "up"}, name="hear_job")
+
+        async def work(node: Any, io: Any) -> None:
+            io.order(node.name, "box.work", {"pieces": 3})
+
+        module.edge(
+            "work", {job: "done"}, where="node", timeout_s=120.0, handler=work,
+            requires={job: "idle", "box.stage": "up"}, summary="Work on the node",
+        )  # fmt: skip
+
         @module.discovers(power, every_s=2.0, timeout_s=2.0)
         async def read(node: Any, io: Any) -> None:
             io.observe(node.name, {power.name: self.power.get(node.name, "off")}, by="bmc")
@@ -132,6 +146,10 @@ class LittleAgent(asyncio.DatagramProtocol):
         if due is not None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(max(due, self.now() + 0.001), self.pump)
+
+    def order(self) -> dict[str, Any]:
+        """The order that it has been given."""
+        return json.loads(self.child.configured.get("order/box.work", b"{}"))
 
     @property
     def port(self) -> int | None:
@@ -249,7 +267,7 @@ class World:
                 others = [p for n, p in self.ports.items() if n != "master" and p != port]
                 agent = self.agents[node] = LittleAgent(node, epoch, token, [port, *others])
                 await agent.start()
-                agent.report(box__stage="up")
+                agent.report(box__stage="up", box__job="idle")
             await asyncio.sleep(0.02)
 
     def rows(self) -> dict[str, dict[str, Any]]:

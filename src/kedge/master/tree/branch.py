@@ -30,6 +30,7 @@ from kedge.master.tree.entries import (
     KEY,
     LEASE,
     NODE,
+    ORDERS,
     SECRET,
     SEEN,
     of_kind,
@@ -42,6 +43,8 @@ from kedge.master.tree.uplink import Uplink
 from kedge.sync.wire import Epoch
 
 LOOK_S = 1.0
+ADOPTED_S = 300.0
+"""How long orders of a former owner wait for the step that they belong to."""
 COUNTERS = 1_000_000
 """How many boots one start of a sub-master has room for, within a term."""
 
@@ -163,9 +166,14 @@ class Branch:
             what = f"owned in term {term}" if term else "owned by another parent"
             self._head.journal.write("", "owner", group, after=what, cause="the master says so")
         if changed:
-            nodes = self._head.nodes.items()
-            self._head.owner_changed([n for n, s in nodes if s.configuration.group in changed])
+            nodes = [n for n, s in self._head.nodes.items() if s.configuration.group in changed]
+            for name in nodes:
+                if not self.foreign(name):
+                    self._link.adopt(name, unpack(self._uplink.entries.get(ORDERS + name)) or {})
+            self._head.owner_changed(nodes)
             self.tell_parents()
+            loop = asyncio.get_running_loop()
+            loop.call_later(ADOPTED_S, self._link.drop_adopted, nodes)
 
     def look(self) -> None:
         """Let destructive steps begin, or not any more, as the leases are now."""

@@ -23,6 +23,7 @@ from kedge.master.tree.entries import (
     HEALTH,
     KEY,
     LEASE,
+    ORDERS,
     SEEN,
     VIEW,
     WISH,
@@ -122,7 +123,8 @@ class Delegation:
             self.relayed.report(subject, known.name, told)
             self._owner_stale(subject)
         elif kind == VIEW and self.ownership.owner(self.ownership.group_of(subject)) == known.name:
-            self.relayed.view(subject, told)
+            self.relayed.view(subject, known.name, told)
+            known.stale = known.stale or ORDERS + subject in known.down
         elif kind == WISH:
             known.wishes.pop(subject, None)
             if told is not None:
@@ -205,6 +207,9 @@ class Delegation:
                 best = self.relayed.best(name, self.submasters.there)
                 if best is not None and best[0] != known.name:
                     found[SEEN + name] = pack(best[1].as_entry())
+                orders = self.relayed.orders(name, known.name)
+                if orders:
+                    found[ORDERS + name] = pack(orders)
         return found
 
     # ---- going on

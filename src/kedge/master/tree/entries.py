@@ -8,6 +8,7 @@ Down, in the configured record:
     lease               the newest renewal that was seen, and the groups it is good for, with terms
     key/NAME            a node's boot epoch and node key: it may come here without a new boot
     seen/NAME           what a node's agent reported to another parent, while the owner does not hear it
+    orders/NAME         orders that a node's agent has from the former owner, for the one that takes over
     ask/ID              what a person asked for once (retry, cycle)
     secret/NAME         a named secret that the nodes' configuration names
     image/REF ARCH      the record of an image that was asked for
@@ -36,6 +37,7 @@ import msgspec
 
 COMMON, LEASE, HEALTH = "common", "lease", "health"
 NODE, FILE, KEY, SEEN, ASK, SECRET = "node/", "file/", "key/", "seen/", "ask/", "secret/"
+ORDERS = "orders/"
 AGENT, VIEW, ASKED, WISH, LOG = "agent/", "view/", "asked/", "wish/", "log/"
 IMAGE, LAYER0 = "image/", "layer0/"
 

@@ -18,11 +18,12 @@ Json = dict[str, Any]
 
 
 class View(msgspec.Struct, frozen=True):
-    """A node as its owner sees it: its row and its path, and the values behind them (with when and by
-    whom they were seen)."""
+    """A node as its owner sees it: its row and its path, the values behind them (with when and by whom
+    they were seen), and the orders that its agent has."""
 
     row: Json
-    path: Json | None
+    path: Json
+    orders: dict[str, bytes]
     seen: dict[str, tuple[Any, float, str]]
     refined: dict[str, Any]
     facts: dict[str, Any]
@@ -34,9 +35,10 @@ class Relayed:
     def __init__(self, head: Head, link: Link) -> None:
         self._head, self._link = head, link
         self.views: dict[str, View] = {}
+        self._by: dict[str, str] = {}
         self._reports: dict[str, dict[str, Report]] = {}
 
-    def view(self, node: str, written: object) -> None:
+    def view(self, node: str, by: str, written: object) -> None:
         """The owner's view of a node: shown as it is, and what was seen is seen here too."""
         known = self._head.nodes.get(node)
         try:
@@ -45,7 +47,7 @@ class Relayed:
             return
         if known is None:
             return
-        self.views[node] = told
+        self.views[node], self._by[node] = told, by
         for variable, value in told.refined.items():
             if variable in self._head.graph.variables:
                 self._head.refine(node, variable, value)
@@ -64,6 +66,11 @@ class Relayed:
             if variable in known.discovered:
                 known.discovered[variable] = Observation(value, at, by)
         known.facts = told.facts
+
+    def orders(self, node: str, owner: str) -> dict[str, bytes]:
+        """The orders that a node's agent has from an owner before ``owner``, which has not spoken yet."""
+        view = self.views.get(node)
+        return dict(view.orders) if view is not None and self._by[node] != owner else {}
 
     def report(self, node: str, by: str, told: object) -> None:
         """What the node's agent reported to a parent (None: that parent knows nothing any more)."""

@@ -108,12 +108,10 @@ class Reporter:
         assert self.operations is not None
         node = self._head.nodes[name]
         row = self.operations.status(name)[0]
-        path: dict[str, Any] | None = None
-        if row["phase"] != "converged":
-            path = self.operations.plan(name)[0]
         return {
             "row": row,
-            "path": path,
+            "path": self.operations.plan(name)[0],
+            "orders": self._link.orders(name),
             "seen": {key: [o.value, o.at, o.by] for key, o in sorted(node.discovered.items())},
             "refined": dict(node.refined),
             "facts": dict(node.facts),
