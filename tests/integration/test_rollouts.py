@@ -316,3 +316,27 @@ async def test_a_release_that_does_not_boot_goes_back_by_itself(
         assert {row["phase"] for row in rows} == {"converged"}
         log = cluster.operations.events(limit=10_000)
         assert sum(e["subject"] == "image.activate" and "panics" in e["cause"] for e in log) >= 3
+
+
+async def test_a_gate_that_ran_when_the_head_ended_gets_all_its_time_again(
+    environment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running(environment) as cluster:
+        cluster.write("1")
+        rolling = Rolling(cluster, capsys)
+        text = WEEKLY.replace("exit %s", "test -f gate.go || sleep 1000.75") % (environment, "5s")
+        await rolling.prepare(text=text)
+        await rolling.kedge("rollout", "start", "weekly", "--release", "B", "--yes")
+        await rolling.until(lambda f: f["stages"][0]["gates"][0]["state"] == "running")
+        found = cluster.operations.rollouts.show("weekly")
+        began = found["stages"][0]["gates"][0]["since"]
+    gone = subprocess.run(["ps", "ax"], capture_output=True, check=True).stdout
+    assert b"1000.75" not in gone, "it ended with the head"
+    (environment / "state/rollouts/weekly/site").mkdir(parents=True, exist_ok=True)
+    (environment / "state/rollouts/weekly/site/gate.go").write_text("")
+    async with running(environment) as cluster:
+        rolling = Rolling(cluster, capsys)
+        found = await rolling.until(
+            lambda f: f["stages"][0]["state"] == "done", machines_forget=True
+        )
+        assert found["stages"][0]["gates"][0]["since"] > began

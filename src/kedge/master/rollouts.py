@@ -38,6 +38,7 @@ from kedge.stores.port import Entry, Store
 
 ROUND_S = 1.0
 LOOK_ALL_S = 60.0
+REQUEUE_EVERY_S = 60.0
 
 LATER = ("store.conflict", "scheduler.not_draining", "scheduler.silent")
 """Somebody committed meanwhile, or the scheduler is not there yet: it is decided again."""
@@ -67,11 +68,13 @@ class Rollouts:
         self.gates = Gates(io.state_dir / "rollouts", self._gate_ended)
         self.looking = False
         """Whether the views are kept up to date by the rounds."""
+        self._requeued: dict[str, float] = {}
         self.waits: dict[str, tuple[str, ...]] = {}
         self.every: dict[str, tuple[Rollout, Progress]] = {}
         for name, record in store.records(KIND).items():
             try:
-                self.every[name] = read_record(record)
+                rollout, progress = read_record(record)
+                self.every[name] = rollout, _forget_running(progress)
             except KedgeError as error:
                 journal.write("", "rollout", name, cause=str(error))
 
@@ -95,9 +98,7 @@ class Rollouts:
         progress = change(rollout, before)
         if progress.state in FINAL or progress.state in ("paused", "rolling_back"):
             self.gates.end(name)
-            running = {n: v for n, v in progress.verdicts.items() if v.state == "running"}
-            verdicts = {n: v for n, v in progress.verdicts.items() if n not in running}
-            progress = replace(progress, verdicts=verdicts)
+            progress = _forget_running(progress)
         self._save(rollout, progress, verb, by)
         return progress
 
@@ -195,7 +196,7 @@ class Rollouts:
             elif isinstance(action, RunGate):
                 self.gates.ensure(rollout, action, self._wishes.intent.files)
             else:
-                await self._requeue(action)
+                await self._requeue(rollout.name, action)
         except KedgeError as error:
             if error.code in LATER:
                 return
@@ -221,7 +222,11 @@ class Rollouts:
             self._wishes.set_values(same, wanted, by)
         self.views.renew(names)
 
-    async def _requeue(self, action: Requeue) -> None:
+    async def _requeue(self, name: str, action: Requeue) -> None:
+        now = self._head.clock.wall()
+        if now < self._requeued.get(name, 0.0) + REQUEUE_EVERY_S:
+            return
+        self._requeued[name] = now
         module = self._head.graph.modules.get("scheduler")
         requeue = module.actions.get("requeue") if module is not None else None
         if requeue is None:
@@ -231,3 +236,9 @@ class Rollouts:
             )  # fmt: skip
         args: dict[str, Any] = {"nodes": list(action.nodes)}
         await requeue(self._io, args)
+
+
+def _forget_running(progress: Progress) -> Progress:
+    """Without the gates that run: their commands are gone, so that they begin anew, with all their time."""
+    kept = {name: of for name, of in progress.verdicts.items() if of.state != "running"}
+    return replace(progress, verdicts=kept)
