@@ -30,8 +30,7 @@ def prospect_lines(found: ProspectRow) -> Iterable[Text]:
     for row in found.moving[:KINDS_MOST]:
         yield _head(row)
         yield from step_lines(plain(row.steps))
-        for name, symbol in row.assumed.items():
-            yield Text(f"  {name} is not known, and taken to be {symbol}", style="dim")
+        yield from _assumed(row)
         if row.blocked_by:
             yield Text(f"  blocked: {row.blocked_by}", style="red")
     left = found.moving[KINDS_MOST:]
@@ -43,9 +42,15 @@ def prospect_lines(found: ProspectRow) -> Iterable[Text]:
     yield from summary_lines(found)
 
 
+def _assumed(row: OutlookRow) -> Iterable[Text]:
+    taken = [f"{name} {symbol}" for name, symbol in row.assumed.items() if symbol != "unknown"]
+    if taken:
+        yield Text(f"  not known, and taken to be: {', '.join(taken)}", style="dim")
+
+
 def _head(row: OutlookRow) -> Text:
     line = Text(short(row.nodes), style="bold")
-    line.append(f": {count(len(row.steps), 'step')}, about {row.cost_s} s each", style="")
+    line.append(f": {count(len(row.steps), 'step')}, {duration(row.cost_s)} of work each", style="")
     if row.count > 1 and row.there_s > row.cost_s:
         line.append(f", all within {duration(row.there_s)}", style="")
     if row.disrupted:
