@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kedge.api.change_routes import CHANGE_ROUTES
 from kedge.api.look_routes import LOOK_ROUTES
+from kedge.api.module_routes import MODULE_ROUTES
 from kedge.api.release_routes import RELEASE_ROUTES
 from kedge.api.route import SITE_BYTES, Asked, Route, Rows
 from kedge.api.submaster_routes import SUBMASTER_ROUTES
@@ -66,16 +65,9 @@ ROUTES: tuple[Route, ...] = (
         lambda ops, asked: ops.apply(asked.body.files, asked.by, asked.body.revision),
         body=asking.Application, most_bytes=SITE_BYTES,
     ),
-    Route(
-        "POST", "/v1/modules/{module}/actions/{action}", "act", "A verb of a module's own",
-        Any,
-        lambda ops, asked: ops.act(
-            asked.path["module"], asked.path["action"], asked.body.args, asked.by
-        ),
-        body=asking.ActionRequest,
-    ),
     *CHANGE_ROUTES,
     *LOOK_ROUTES,
+    *MODULE_ROUTES,
     *RELEASE_ROUTES,
     *SUBMASTER_ROUTES,
 )  # fmt: skip

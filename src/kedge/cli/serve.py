@@ -22,6 +22,8 @@ from kedge.lib.errors import KedgeError
 
 if TYPE_CHECKING:
     from kedge.core.module import Module
+    from kedge.master.loading import Source
+    from kedge.master.operations import Operations
     from kedge.master.settings import Settings
 
 LOCK_FILE = "lock"
@@ -37,13 +39,13 @@ def serve(verbose: bool, role: str | None) -> None:
     """Run Kedge in this terminal (or under systemd) until it is stopped.
 
     The log goes to stderr, one line for each message. SIGTERM and Ctrl-C end it in order; running
-    nodes keep running.
+    nodes keep running. SIGHUP has it take up changed modules (kedge module reload).
     """
     run_master(verbose=verbose, role=role)
 
 
 def run_master(
-    *, verbose: bool, modules: Sequence[Module] | None = None, role: str | None = None
+    *, verbose: bool, modules: Sequence[Module] | Source | None = None, role: str | None = None
 ) -> None:
     """Run the master until it is stopped, with ``modules`` in the place of the installed ones."""
     from kedge.master.serve import prepare_state_dir
@@ -57,12 +59,13 @@ def run_master(
         asyncio.run(_serve(settings, modules))
 
 
-async def _serve(settings: Settings, modules: Sequence[Module] | None) -> None:
+async def _serve(settings: Settings, modules: Sequence[Module] | Source | None) -> None:
     from kedge import __version__
     from kedge.api.server import api_serving
     from kedge.master.serve import serving
 
     stopping = asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
@@ -70,6 +73,7 @@ async def _serve(settings: Settings, modules: Sequence[Module] | None) -> None:
         log.info(
             "kedge %s serves %s, API at %s", __version__, settings.state_dir, settings.api_socket
         )
+        loop.add_signal_handler(signal.SIGHUP, _reload, operations, reloads)
         notify("READY=1\nSTATUS=serving")
         beating = asyncio.create_task(_beat())
         await stopping.wait()
@@ -77,6 +81,22 @@ async def _serve(settings: Settings, modules: Sequence[Module] | None) -> None:
         log.info("stopping")
         notify("STOPPING=1")
     log.info("stopped")
+
+
+def _reload(operations: Operations, reloads: set[asyncio.Task[None]]) -> None:
+    """SIGHUP: go over to the modules that are installed now."""
+
+    async def work() -> None:
+        try:
+            told = await operations.modules.reload((), "SIGHUP")
+        except KedgeError as error:
+            log.error("the modules stay as they are: %s", error)
+        else:
+            log.info("modules: %s", told)
+
+    task = asyncio.create_task(work())
+    reloads.add(task)
+    task.add_done_callback(reloads.discard)
 
 
 async def _beat() -> None:

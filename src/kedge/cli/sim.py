@@ -32,10 +32,11 @@ def serve(pace: float, seed: int, verbose: bool) -> None:
     The graph, the planner, the engine, the store and the API are the real ones. Nothing is sent
     to any network.
     """
-    from kedge.master.serve import installed_modules
-    from kedge.sim.devices import simulated
+    from kedge.master.loading import Installed
+    from kedge.sim.devices import Machines
 
-    run_master(verbose=verbose, modules=simulated(installed_modules(), pace=pace, seed=seed))
+    machines = Machines(pace=pace, seed=seed)
+    run_master(verbose=verbose, modules=Installed(machines.simulated))
 
 
 sim.add_command(run_once)

@@ -14,6 +14,7 @@ from kedge.client.calling import Json
 from kedge.client.changes import ChangeCalls
 from kedge.client.endpoint import Endpoint
 from kedge.client.looks import LookCalls
+from kedge.client.modules import ModuleCalls
 from kedge.client.releases import ReleaseCalls
 from kedge.client.stream import Message, read_messages
 from kedge.client.submasters import SubMasterCalls
@@ -29,7 +30,7 @@ RETRY_MOST_S = 5.0
 SILENCE_S = 45.0
 
 
-class Client(ChangeCalls, LookCalls, ReleaseCalls, SubMasterCalls):
+class Client(ChangeCalls, LookCalls, ModuleCalls, ReleaseCalls, SubMasterCalls):
     """All operations; every method raises `KedgeError`. Use it inside ``async with``."""
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float = TIMEOUT_S) -> None:

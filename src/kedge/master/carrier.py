@@ -20,8 +20,9 @@ from kedge.core.events import (
 )
 from kedge.core.mutation import Discovery, Mutation
 from kedge.lib.errors import KedgeError
+from kedge.master.attribution import current_module
 from kedge.master.head import Head
-from kedge.master.supervisor import outcome
+from kedge.master.supervisor import ended, outcome
 from kedge.modules.port import Io
 
 current_step: ContextVar[str] = ContextVar("current_step", default="")
@@ -32,25 +33,47 @@ current_destruction: ContextVar[str] = ContextVar("current_destruction", default
 
 CONFIRM_FIRST_S = 0.5
 CONFIRM_MOST_S = 5.0
+MOST_LEFT_BEHIND = 100
+"""So many questions of one module may hang for ever before no more are asked."""
+RELOAD = "See kedge module list; then: kedge module reload"
 
 
 class StepCarrier:
     """Runs one task for each step in flight and each discovery being asked."""
 
-    def __init__(self, head: Head, io: Io, ended: Callable[[str, EndStep], None]) -> None:
+    def __init__(
+        self,
+        head: Head,
+        io: Io,
+        ended: Callable[[str, EndStep], None],
+        note: Callable[[str, str, str, str], None] = lambda module, sort, what, node: None,
+    ) -> None:
+        """``note`` hears what modules do wrong."""
         self._head = head
+        self._note = note
         self._io = io
         self._ended = ended
         self._steps: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._asked_at: dict[tuple[str, str], float] = {}
+        self._handling: set[str] = set()
+        self._left: dict[str, set[asyncio.Task[None]]] = {}
         self._awaited: set[tuple[str, str]] = set()
         self._again: set[tuple[str, str]] = set()
+        self.adopt()
+
+    def adopt(self) -> None:
+        """The graph is another one: what asks for variables that are gone ends."""
+        discoveries = self._head.graph.discoveries
         self._discoverer = {
             variable: discovery
-            for discovery in head.graph.discoveries.values()
+            for discovery in discoveries.values()
             if discovery.handler is not None
             for variable in discovery.variables
         }
+        for (_, name), task in list(self._asking.items()):
+            if name not in discoveries:
+                task.cancel()
 
     def start_step(self, effect: StartStep) -> None:
         """Begin the mutation's handler."""
@@ -62,11 +85,17 @@ class StepCarrier:
         node = self._head.nodes.get(effect.node)
         if node is None:
             return
+        current_module.set(mutation.module)
         current_step.set(effect.step_id)
         current_destruction.set(effect.node if mutation.destructive else "")
         if mutation.handler is not None:
-            error = await outcome(partial(mutation.handler, node, self._io))
+            self._handling.add(effect.step_id)
+            try:
+                error = await outcome(partial(mutation.handler, node, self._io))
+            finally:
+                self._handling.discard(effect.step_id)
             if error is not None:
+                self._raised(mutation.module, mutation.name, error, node.name)
                 self._head.feed(
                     StepFailed(effect.node, effect.step_id, reason(error), next_step(error))
                 )
@@ -95,6 +124,9 @@ class StepCarrier:
     def end_step(self, effect: EndStep) -> None:
         """Stop what still runs for the step."""
         task = self._steps.pop((effect.node, effect.step_id), None)
+        if effect.outcome == "timeout" and effect.step_id in self._handling:
+            module = effect.mutation.partition(".")[0]
+            self._note(module, "hangs", f"{effect.mutation} did not return in time", effect.node)
         if task is not None and task is not asyncio.current_task():
             task.cancel()
         self._ended(effect.node, effect)
@@ -105,19 +137,42 @@ class StepCarrier:
         if discovery.handler is not None:
             key = (effect.node, discovery.name)
             self._awaited.add(key)
-            if key in self._asking:
+            if key in self._asking and not self._gave_up(key, discovery):
                 self._again.add(key)  # what is on its way may have been seen before the question
             self._ask(effect.node, discovery)
 
+    def _gave_up(self, key: tuple[str, str], discovery: Discovery) -> bool:
+        """Leave a question behind that is out for longer than it may be; whether it was."""
+        if self._now() - self._asked_at[key] < discovery.timeout_s:
+            return False
+        task = self._asking.pop(key)
+        task.cancel()
+        module = discovery.name.partition(".")[0]
+        words = f"{discovery.name} did not return within {discovery.timeout_s:g} s"
+        self._note(module, "hangs", words, key[0])
+        left = self._left.setdefault(module, set())
+        left.add(task)
+        task.add_done_callback(left.discard)
+        return True
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
     def _ask(self, node: str, discovery: Discovery) -> None:
         key = (node, discovery.name)
-        if key not in self._asking:
-            task = asyncio.create_task(self._discover(node, discovery))
-            self._asking[key] = task
-            task.add_done_callback(lambda _: self._asked(key, discovery))
+        if key in self._asking:
+            return
+        if len(self._left.get(discovery.name.partition(".")[0], ())) >= MOST_LEFT_BEHIND:
+            self._head.feed(DiscoveryFailed(node, discovery.name, "its module hangs", RELOAD))
+            return
+        task = asyncio.create_task(self._discover(node, discovery))
+        self._asking[key], self._asked_at[key] = task, self._now()
+        task.add_done_callback(lambda _: self._asked(key, discovery, task))
 
-    def _asked(self, key: tuple[str, str], discovery: Discovery) -> None:
-        self._asking.pop(key, None)
+    def _asked(self, key: tuple[str, str], discovery: Discovery, task: asyncio.Task[None]) -> None:
+        if self._asking.get(key) is not task:
+            return  # it was left behind
+        del self._asking[key], self._asked_at[key]
         if key in self._again:
             self._again.discard(key)
             self._awaited.add(key)  # if this one fails, the engine wants to know why
@@ -127,11 +182,19 @@ class StepCarrier:
         node = self._head.nodes.get(name)
         if node is None or discovery.handler is None:
             return
+        module = discovery.name.partition(".")[0]
+        current_module.set(module)
         error = await outcome(partial(discovery.handler, node, self._io))
+        if error is not None:
+            self._raised(module, discovery.name, error, name)
         awaited = (name, discovery.name) in self._awaited
         self._awaited.discard((name, discovery.name))
         if error is not None and awaited and name in self._head.nodes:
             self._head.feed(DiscoveryFailed(name, discovery.name, reason(error), next_step(error)))
+
+    def _raised(self, module: str, what: str, error: Exception, node: str) -> None:
+        if isinstance(error, KedgeError) and error.code == "bug":
+            self._note(module, "raised", f"{what}: {error.what}", node)
 
     def forget(self, node: str) -> None:
         """End all that runs for a node that the site no longer knows."""
@@ -144,10 +207,8 @@ class StepCarrier:
     async def close(self) -> None:
         """Cancel all handlers and wait for them."""
         self._again.clear()
-        tasks = [*self._steps.values(), *self._asking.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        left = [task for tasks in self._left.values() for task in tasks]
+        await ended([*self._steps.values(), *self._asking.values(), *left])
 
 
 def reason(error: Exception) -> str:

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from kedge.core.engine.engine import Engine
-from kedge.core.events import Effect, Event, Many, ObservedMany, Tick
+from kedge.core.events import ConfiguredMany, Effect, Event, Many, ObservedMany, Tick
+from kedge.core.graph import Graph
 from kedge.master.clock import Clock
 from kedge.master.telling import Moment
 
@@ -72,6 +73,17 @@ class Ears:
                 self._send(self._engine.advance(events, self._clock.now()))
         finally:
             self._draining = False
+        self._set_timer()
+
+    def adopt(self, graph: Graph, told: Iterable[ConfiguredMany]) -> None:
+        """Have the engine go over to another graph, after all that was told before."""
+        self.settle()
+        self._draining = True
+        try:
+            self._send(self._engine.adopt(graph, told, self._clock.now()))
+        finally:
+            self._draining = False
+        self.settle()
         self._set_timer()
 
     def gather(self, name: str, symbols: Mapping[str, str], by: str, *, fresh: bool) -> None:

@@ -47,7 +47,6 @@ class Head:
     """Why no destructive step may begin on a node at this very moment; empty: it may."""
 
     def __init__(self, graph: Graph, engine: Engine, clock: Clock, journal: Journal) -> None:
-        self.graph = graph
         self.clock = clock
         self.journal = journal
         self.nodes: dict[str, NodeState] = {}
@@ -55,21 +54,38 @@ class Head:
         self.elsewhere = lambda _: ""
         self.forbids = lambda _: ""
         self._here: Site | None = None
-        self._related: dict[str, list[str]] = {}
         self._membership: Membership | None = None
         self._limits: dict[tuple[str, str], BudgetSet] = {}
+        self._take(graph)
+        self._moment = Moment(clock)
+        self._ears = Ears(engine, clock, self._moment, self._send)
+
+    def _take(self, graph: Graph) -> None:
+        self.graph = graph
+        self._related: dict[str, list[str]] = {}
+        for name, variable in graph.variables.items():
+            if variable.relation is not None:
+                self._related.setdefault(variable.relation.to, []).append(name)
         self._asked = {
             name
             for d in graph.discoveries.values()
             if d.handler is not None
             for name in d.variables
         }
-        for name, variable in graph.variables.items():
-            if variable.relation is not None:
-                self._related.setdefault(variable.relation.to, []).append(name)
         self._goals = GoalsOf(graph)
-        self._moment = Moment(clock)
-        self._ears = Ears(engine, clock, self._moment, self._send)
+
+    def adopt(self, graph: Graph) -> None:
+        """Go over to another graph with all that is known of variables that are still there. It is
+        nobody's word: no failure is forgiven, no quarantine ends."""
+        self._take(graph)
+        for node in self.nodes.values():
+            node.adopt(graph.variables)
+        self._ears.adopt(graph, put_together(map(self._configured_as, self.nodes.values())))
+        for node in self.nodes.values():
+            self._relate(node, self._related)
+        self.settle()
+        for node in self.nodes.values():
+            self.configured(node)
 
     @property
     def engine(self) -> Engine:

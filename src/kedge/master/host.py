@@ -27,6 +27,8 @@ class Host:
     """This machine."""
 
     environment: Mapping[str, str] = os.environ
+    has_threads = True
+    """Whether threads beside the event loop run in the same time as it."""
 
     def __init__(self) -> None:
         self.clock = Clock()

@@ -53,6 +53,22 @@ class Wishes:
         """The site as it was last committed (None: none was ever)."""
         return self._resolve(self.intent) if self.intent.files else None
 
+    def adopt(self, graph: Graph) -> Site | None:
+        """Read the committed site with another graph's variables, and all else from now on; raises
+        `KedgeError`, and nothing has changed, when the site does not fit."""
+        before = self._graph
+        self._graph = graph
+        self._releases.adopt(graph)
+        try:
+            site = self.start()
+            if site is not None:
+                check_budgets(site, graph)
+        except KedgeError:
+            self._graph = before
+            self._releases.adopt(before)
+            raise
+        return site
+
     def _resolve(self, intent: Intent) -> Site:
         """The site of an intent; the last one is kept, as what is looked at is mostly done next."""
         if self.elsewhere is not None:

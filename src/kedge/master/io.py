@@ -16,11 +16,13 @@ from kedge.master.encoding import encode
 from kedge.master.head import Head
 from kedge.master.lanes import Lanes
 from kedge.master.link import Link
+from kedge.master.manners import Manners
 from kedge.master.nodes import NodeState
 from kedge.master.permits import BootPermit, Permits
 from kedge.master.secrets import Secrets
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
+from kedge.master.troubles import Troubles
 from kedge.modules.port import Above
 from kedge.site.model import Cluster, Site
 
@@ -41,6 +43,7 @@ class MasterIo:
         secrets: Secrets,
         lanes: Lanes,
         supervisor: Supervisor,
+        troubles: Troubles,
     ) -> None:
         self._settings = settings
         self._head = head
@@ -54,7 +57,8 @@ class MasterIo:
         self.parents_of: Callable[[str], tuple[str, ...]] = lambda _: ()
         self.peer_at: Callable[[str], bool] = lambda _: False
         self._booting: dict[str, str] = {}
-        self.carrier = StepCarrier(head, self, self._step_ended)
+        self.carrier = StepCarrier(head, self, self._step_ended, troubles.note)
+        self.manners = Manners(head, troubles)
         head.carrier = self.carrier
 
     @property
@@ -92,10 +96,10 @@ class MasterIo:
         return self._head.nodes
 
     def observe(self, node: str, values: Mapping[str, Value], *, by: str = "") -> None:
-        self._head.observe(node, values, by)
+        self.manners.observe(node, values, by)
 
     def refine(self, node: str, variable: str, value: Value) -> None:
-        self._head.refine(node, variable, value)
+        self.manners.refine(node, variable, value)
 
     def observe_stranger(self, mac: str, facts: Mapping[str, Value]) -> None:
         if mac not in self.strangers:
@@ -157,7 +161,7 @@ class MasterIo:
 
     def _step_ended(self, node: str, effect: EndStep) -> None:
         """Withdraw what the step had put into the world: its order, the permit it granted."""
-        if self._head.graph.mutations[effect.mutation].where == "node":
+        if f"order/{effect.mutation}" in self._link.names(node):
             self._link.put(node, f"order/{effect.mutation}", None)
         if self._booting.get(node) == effect.step_id:
             del self._booting[node]
@@ -168,10 +172,10 @@ class MasterIo:
         self._link.put(node, name, None if value is None else encode(value))
 
     def event(self, node: str, what: str, subject: str, cause: str) -> None:
-        self._head.journal.write(node, what, subject, cause=cause)
+        self.manners.event(node, what, subject, cause)
 
     def publish(self, topic: str, message: Mapping[str, Value]) -> None:
-        self._head.journal.publish(topic, message)
+        self.manners.publish(topic, message)
 
     def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._supervisor.spawn(name, work)

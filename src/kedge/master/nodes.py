@@ -61,6 +61,13 @@ class NodeState:
         values = self.configuration.values
         return values[variable] if variable in values else self.variables[variable].default
 
+    def adopt(self, variables: Mapping[str, Variable]) -> None:
+        """Other variables are declared: forget what was known of those that are no more."""
+        self.variables = variables
+        for known in (self.refined, self.discovered):
+            for name in [name for name in known if name not in variables]:
+                del known[name]
+
     def fingerprint(self) -> str:
         """Another one whenever a person configured other values."""
         return str(self.changes)

@@ -25,6 +25,7 @@ from kedge.master.intent import Wishes
 from kedge.master.io import MasterIo
 from kedge.master.journal import Journal, event_row
 from kedge.master.looking import Looks
+from kedge.master.modules import Modules
 from kedge.master.nodes import NodeState
 from kedge.master.plans import plan_rows, told_rows
 from kedge.master.previews import Previews
@@ -66,6 +67,9 @@ class Operations:
         self._supervisor = supervisor
         self.journal = journal
         self._started = head.clock.wall()
+
+    modules: Modules
+    """The modules that run."""
 
     # looking
 
@@ -242,7 +246,7 @@ class Operations:
                 "action.unknown", f"no action {module} {action}", next_step=f"Valid: {valid}"
             )
         self.journal.write("", "action", f"{module} {action}", cause=by)
-        return await found.actions[action](self._io, args)
+        return await self.modules.act(found, action, args)
 
     # helping
 

@@ -49,6 +49,11 @@ class Releases:
         self._base: tuple[Mapping[str, str], Site] | None = None
         self._loaded: dict[str, tuple[Site, frozenset[str], Site]] = {}
 
+    def adopt(self, graph: Graph) -> None:
+        """Other modules declare other variables: read everything with them from now on."""
+        self._graph = graph
+        self._base, self._loaded = None, {}
+
     # looking
 
     def names(self) -> list[str]:

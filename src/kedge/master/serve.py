@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import entry_points
 
 from kedge.core.graph import Graph
 from kedge.core.module import Module
@@ -22,8 +21,10 @@ from kedge.master.journal import Journal
 from kedge.master.lanes import Lanes
 from kedge.master.late_writes import LateWrites
 from kedge.master.link import Link
+from kedge.master.loading import Installed, Source, given
 from kedge.master.looking import Looks
 from kedge.master.memory import Memory
+from kedge.master.modules import Modules, graph_of
 from kedge.master.neighbours import Neighbours
 from kedge.master.operations import Operations
 from kedge.master.permits import Permits, next_term
@@ -37,23 +38,14 @@ from kedge.master.rollouts import Rollouts
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
 from kedge.master.tree.wiring import Grown, admit_again, grow, secrets_of
+from kedge.master.troubles import Troubles
+from kedge.master.watchdog import Watchdog
 from kedge.stores.port import Store
-
-ENTRY_POINTS = "kedge.modules"
 
 
 def installed_modules() -> list[Module]:
     """All modules of the entry-point group, Kedge's own and third parties'."""
-    modules: list[Module] = []
-    for point in entry_points(group=ENTRY_POINTS):
-        found = point.load()
-        if not isinstance(found, Module):
-            raise KedgeError(
-                "module.invalid", f"{point.value} is not a kedge.core.module.Module",
-                where=f"entry point {point.name}",
-            )  # fmt: skip
-        modules.append(found)
-    return modules
+    return [found.module for found in Installed()(None)]
 
 
 def prepare_state_dir(settings: Settings) -> None:
@@ -85,7 +77,7 @@ class Master:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, modules: Iterable[Module] | None = None
+    settings: Settings, modules: Iterable[Module] | Source | None = None
 ) -> AsyncGenerator[Operations]:
     """A running master, for as long as the block lasts; raises `KedgeError` when it cannot start."""
     async with running(settings, modules, Host()) as master:
@@ -94,7 +86,7 @@ async def serving(
 
 @asynccontextmanager
 async def running(
-    settings: Settings, modules: Iterable[Module] | None, host: Host
+    settings: Settings, modules: Iterable[Module] | Source | None, host: Host
 ) -> AsyncGenerator[Master]:
     """A running master on ``host``, with all its parts."""
     prepare_state_dir(settings)
@@ -102,13 +94,16 @@ async def running(
     store = host.open_store(settings.state_dir)
     lanes = Lanes()
     try:
-        graph = Graph.of(installed_modules() if modules is None else list(modules))
+        failing: dict[str, str] = {}
+        journal = Journal(store, host.clock, failing)
+        troubles = Troubles(journal, failing)
+        source = source_of(modules)
+        loaded = source(None)
+        graph = graph_of(loaded, troubles)
         place_duties(graph, settings.state_dir)
         term = next_term(store)
         engine = host.engine(graph, term)
         memory = Memory(engine, store)
-        failing: dict[str, str] = {}
-        journal = Journal(store, host.clock, failing)
         writes = LateWrites(store, failing)
         head = Head(graph, engine, host.clock, journal)
         supervisor = Supervisor(
@@ -119,14 +114,33 @@ async def running(
         link = Link(settings, writes, host, term, neighbours.told)
         neighbours.reported = link.parent.discovered
         named = secrets_of(settings, host)
-        io = MasterIo(settings, head, link, permits, named, lanes, supervisor)
+        io = MasterIo(settings, head, link, permits, named, lanes, supervisor, troubles)
         releases = Releases(store, graph, host.clock, journal)
         wishes = Wishes(store, graph, host.clock, journal, head, releases)
         operations = Operations(head, wishes, io, store, journal, supervisor, host.random_bytes)
         operations.releases = ReleaseOperations(releases, wishes, io)
         operations.looks = Looks(head, store)
         operations.previews = Previews(head, wishes)
-        head.configured = partial(send_records, head, link, DutyEntries(graph))
+
+        def take(graph: Graph) -> None:
+            head.configured = partial(send_records, head, link, DutyEntries(graph))
+            io.manners.adopt(graph)
+
+        take(graph)
+        operations.modules = running_modules = Modules(
+            source,
+            loaded,
+            settings,
+            head,
+            wishes,
+            io,
+            io.carrier,
+            journal,
+            supervisor,
+            troubles,
+            take,
+        )
+        watchdog = Watchdog(running_modules.folders, troubles.note)
         rollouts = Rollouts(
             store, wishes, head, io, journal, lambda node: operations.tree.row(node)
         )
@@ -145,11 +159,13 @@ async def running(
             supervisor.spawn("keep the engine's memory", memory.keep)
             supervisor.spawn("trim the log", partial(keep_short, store, host.clock, settings))
             supervisor.spawn("rollouts", rollouts.run)
-            for module in graph.modules.values():
-                for number, service in enumerate(module.services):
-                    supervisor.spawn(f"{module.name}.{number}", partial(service, io))
+            running_modules.start()
+            if host.has_threads:
+                watchdog.start()
             yield Master(head, link, io, wishes, store, supervisor, operations)
         finally:
+            watchdog.close()
+            troubles.close()
             head.close()
             await io.carrier.close()
             tree.close()
@@ -162,6 +178,13 @@ async def running(
     finally:
         lanes.close()
         store.close()
+
+
+def source_of(modules: Iterable[Module] | Source | None) -> Source:
+    """Where modules come from: the installed ones, where nothing else is given."""
+    if modules is None:
+        return Installed()
+    return modules if callable(modules) else given(modules)
 
 
 def configure_again(wishes: Wishes, head: Head, supervisor: Supervisor) -> None:

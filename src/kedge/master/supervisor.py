@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import copy_context
+from typing import Any, TypeVar
 
 from kedge.lib.errors import KedgeError
+from kedge.master.attribution import current_module
 
 log = logging.getLogger("kedge")
 
@@ -18,6 +21,11 @@ BACKOFF_MOST_S = 30.0
 CALM_S = 60.0
 
 Work = Callable[[], Awaitable[None]]
+
+T = TypeVar("T")
+
+CLOSE_MOST_S = 10.0
+"""Who does not end within this time after it was asked to is left behind."""
 
 
 async def outcome(work: Work) -> KedgeError | TimeoutError | None:
@@ -34,6 +42,19 @@ async def outcome(work: Work) -> KedgeError | TimeoutError | None:
     return None
 
 
+def attempt(call: Callable[[], T], *, quietly: bool = False) -> T | KedgeError:
+    """The result of a call into somebody's module, or what it raised; a bug is logged, unless
+    ``quietly``."""
+    try:
+        return call()
+    except KedgeError as error:
+        return error
+    except Exception as error:
+        if not quietly:
+            log.exception("bug: %s", error)
+        return KedgeError("bug", f"{type(error).__name__}: {error}", why="a bug; see the log")
+
+
 class Supervisor:
     """Runs named services for as long as it is not closed. ``tell(name, error)`` hears of failures."""
 
@@ -42,14 +63,27 @@ class Supervisor:
     ) -> None:
         self._tell = tell
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._owners: dict[str, str] = {}
         self.failing: dict[str, str] = {} if failing is None else failing
 
-    def spawn(self, name: str, work: Work) -> None:
-        """Start ``work``; one that runs under the same name is ended first."""
+    def spawn(self, name: str, work: Work, owner: str = "") -> None:
+        """Start ``work``; one that runs under the same name is ended first. It belongs to the module
+        ``owner``, or to the one that is at work."""
         earlier = self._tasks.get(name)
         if earlier is not None:
             earlier.cancel()
-        self._tasks[name] = asyncio.create_task(self._keep(name, work), name=name)
+        owner = owner or current_module.get()
+        context = copy_context()
+        context.run(current_module.set, owner)
+        self._owners[name] = owner
+        self._tasks[name] = asyncio.create_task(self._keep(name, work), name=name, context=context)
+
+    def end(self, owner: str) -> None:
+        """End all that belongs to a module."""
+        for name in [name for name, of in self._owners.items() if of == owner]:
+            self._tasks.pop(name).cancel()
+            del self._owners[name]
+            self.failing.pop(name, None)
 
     async def _keep(self, name: str, work: Work) -> None:
         loop = asyncio.get_running_loop()
@@ -70,7 +104,15 @@ class Supervisor:
 
     async def close(self) -> None:
         """Cancel all services and wait until each has cleaned up."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(self._tasks.values())
+
+
+async def ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait for them, but not for one that does not let itself be cancelled."""
+    every = list(tasks)
+    for task in every:
+        task.cancel()
+    if every:
+        _, stuck = await asyncio.wait(every, timeout=CLOSE_MOST_S)
+        for task in stuck:
+            log.error("%s does not end; it is left behind", task.get_name())

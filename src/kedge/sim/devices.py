@@ -19,6 +19,7 @@ from kedge.core.module import Module
 from kedge.core.mutation import Discovery, Mutation
 from kedge.core.variable import Relation, Variable
 from kedge.lib.errors import KedgeError
+from kedge.master.attribution import current_module
 from kedge.modules.port import Io, Node
 
 
@@ -26,11 +27,26 @@ class Machines:
     """What every simulated machine holds: for each variable a symbol and, for those that are held
     against a configured value, the value that it was made for."""
 
-    def __init__(self, modules: Iterable[Module], *, pace: float, seed: int = 1) -> None:
+    def __init__(self, *, pace: float, seed: int = 1) -> None:
         self.pace = pace
         self._chance = random.Random(seed)
-        self._variables = {v.name: v for m in modules for v in m.variables if v.planned}
+        self._variables: dict[str, Variable] = {}
+        self._reported: set[str] = set()
         self._held: dict[str, dict[str, tuple[str, Value]]] = {}
+        self._copies: dict[str, tuple[Module, Module]] = {}
+
+    def simulated(self, modules: Iterable[Module]) -> list[Module]:
+        """The same declarations on these machines. Called again with others, the machines stay as they
+        are, and a module that is the same one has the same copy."""
+        real = list(modules)
+        self._variables = {v.name: v for m in real for v in m.variables if v.planned}
+        heard = (d for m in real for d in m.discoveries if d.handler is None)
+        self._reported = {name for d in heard for name in d.variables}
+        for module in real:
+            known = self._copies.get(module.name)
+            if known is None or known[0] is not module:
+                self._copies[module.name] = module, _simulate(module, self)
+        return [self._copies[module.name][1] for module in real]
 
     def read(self, node: Node, variables: Iterable[str]) -> dict[str, Value]:
         """What a discovery of ``variables`` sees."""
@@ -59,11 +75,12 @@ class Machines:
                 if broken and variable.initial is not None:
                     held[name] = (variable.initial, None)
 
-    async def carry_out(self, mutation: Mutation, reported: set[str], node: Node, io: Io) -> None:
+    async def carry_out(self, mutation: Mutation, node: Node, io: Io) -> None:
         """Pretend a mutation."""
         await asyncio.sleep(mutation.cost_s * self.pace * self._chance.uniform(0.8, 1.2))
         self.set(node, mutation.effects)
-        told = [name for name in self._variables if name in reported]
+        current_module.set("")  # the machine speaks, not the module
+        told = [name for name in self._variables if name in self._reported]
         io.observe(node.name, self.read(node, told), by="simulated")
 
     async def discover(self, discovery: Discovery, node: Node, io: Io) -> None:
@@ -90,13 +107,10 @@ def stands(relation: Relation, discovered: Value, configured: Value) -> str:
 
 def simulated(modules: Iterable[Module], *, pace: float = 1.0, seed: int = 1) -> list[Module]:
     """The same declarations on machines that are not there; services are left out."""
-    real = list(modules)
-    machines = Machines(real, pace=pace, seed=seed)
-    reported = {n for m in real for d in m.discoveries if d.handler is None for n in d.variables}
-    return [_simulate(module, machines, reported) for module in real]
+    return Machines(pace=pace, seed=seed).simulated(modules)
 
 
-def _simulate(module: Module, machines: Machines, reported: set[str]) -> Module:
+def _simulate(module: Module, machines: Machines) -> Module:
     copy = Module(module.name, summary=f"{module.summary} (simulated)", version=module.version)
     copy.variables = [_pretended(variable) for variable in module.variables]
     copy.actions = {
@@ -108,8 +122,7 @@ def _simulate(module: Module, machines: Machines, reported: set[str]) -> Module:
     copy.harmless = set(module.harmless)
     copy.protections = list(module.protections)
     copy.mutations = [
-        replace(m, where="head", handler=partial(machines.carry_out, m, reported))
-        for m in module.mutations
+        replace(m, where="head", handler=partial(machines.carry_out, m)) for m in module.mutations
     ]
     copy.discoveries = [
         replace(d, handler=partial(machines.discover, d)) for d in module.discoveries

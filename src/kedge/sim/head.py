@@ -222,6 +222,7 @@ class SimulatedHost(Host):
     """A machine of the simulated world, as the master asks of it."""
 
     environment: Mapping[str, str] = {}
+    has_threads = False
 
     def __init__(self, program: Program) -> None:
         self._program = program

@@ -12,6 +12,7 @@ from typing import Any
 from kedge.core.kinds import Enum
 from kedge.core.module import Module
 from kedge.master.host import Host
+from kedge.master.loading import Source
 from kedge.master.serve import Master, running
 from kedge.master.settings import Settings
 
@@ -45,13 +46,13 @@ def calm(name: str = "calm", slow_s: float = 0.0) -> Module:
 
 @asynccontextmanager
 async def small_master(
-    state_dir: Path, *modules: Module, again: bool = False
+    state_dir: Path, *modules: Module, again: bool = False, source: Source | None = None
 ) -> AsyncGenerator[Master]:
     """A running master with four nodes; ``again``: with the site that it had before."""
     settings = Settings(
         state_dir, state_dir / "api.sock", sync_address="127.0.0.1", sync_port=0, heartbeat_s=1.0
     )
-    async with running(settings, modules, Host()) as master:
+    async with running(settings, source or modules, Host()) as master:
         if not again:
             master.operations.apply(FILES, "test")
         yield master

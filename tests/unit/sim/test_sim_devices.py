@@ -19,7 +19,8 @@ def test_a_simulated_node_shows_the_reference_that_it_runs() -> None:
     relation = next(
         v.relation for m in simulated(modules) for v in m.variables if v.name == "image.running"
     )
-    machines = Machines(modules, pace=0.001)
+    machines = Machines(pace=0.001)
+    machines.simulated(modules)
     node: Any = SimpleNamespace(name="n1", configured=lambda _: REFERENCE)
     assert relation is not None
     assert machines.read(node, ["image.running"]) == {"image.running": "(none)"}
