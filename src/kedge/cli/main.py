@@ -35,7 +35,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "budgets": ("budgets:budgets", "Show who uses what there is only so much of, and who waits."),
     "graph": ("plan:graph", "Draw the mutation graph, or show what mutations cost."),
     "module": ("module:module", "Look at modules, and go over to changed ones."),
-    "graph": ("plan:graph", "Draw the mutation graph (for dot or mermaid)."),
     "events": ("events:events", "Show the log of all that happened, and follow it."),
     "power": ("power:power", "Switch nodes on and off, or cycle them."),
     "release": ("release:release", "Make releases, and look at what they bind."),
