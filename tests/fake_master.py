@@ -212,6 +212,37 @@ class FakePreviews:
         }  # fmt: skip
 
 
+class FakeModules:
+    """Two modules, one of them in trouble."""
+
+    def __init__(self, asked: list[Any]) -> None:
+        self.asked = asked
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [self._row("lamp", "raised: ZeroDivisionError"), self._row("power", "")]
+
+    def _row(self, name: str, degraded: str) -> dict[str, Any]:
+        return {
+            "name": name, "summary": f"The module {name}", "version": "1.0", "package": "kedge",
+            "package_version": "0.1.0", "variables": [f"{name}.state"], "mutations": [],
+            "discoveries": [f"{name}.read"], "duties": [f"{name}.look", f"{name}.hear"],
+            "actions": [], "protects": [], "services": 1, "settings": [], "degraded": degraded,
+        }  # fmt: skip
+
+    def show(self, name: str) -> dict[str, Any]:
+        if name not in ("lamp", "power"):
+            raise KedgeError(
+                "module.unknown", f"no module {name!r}", next_step="Known: lamp, power"
+            )
+        return {**self._row(name, ""), "reference": f"## {name}"}
+
+    async def reload(self, names: list[str], by: str) -> dict[str, Any]:
+        self.asked.append(("reload", list(names), by))
+        if "bad" in names:
+            raise KedgeError("graph.twice", "variable x is declared twice", where="modules a, b")
+        return {"added": ["lamp"], "changed": list(names), "removed": []}
+
+
 class FakeOperations:
     """Four nodes; what is asked of it is kept in ``asked``."""
 
@@ -223,6 +254,7 @@ class FakeOperations:
         self.asked: list[tuple[Any, ...]] = []
         self.releases = FakeReleases(self.asked)
         self.looks = FakeLooks()
+        self.modules = FakeModules(self.asked)
         self.rollouts = FakeRollouts()
         self.tree = FakeTree(self.asked)
         self.previews = FakePreviews(self)

@@ -121,7 +121,7 @@ async def test_answers_have_the_promised_form(front: Front) -> None:
     for route in ROUTES:
         if route.method == "GET" and not route.text:
             status, told = await front.ask(
-                "GET", route.path.format(node="n1", name="A"), params=_some(route)
+                "GET", route.path.format(node="n1", name="A", module="lamp"), params=_some(route)
             )
             assert status == 200
             msgspec.convert(told, route.answer)
