@@ -73,6 +73,8 @@ class Batch:
         while not (folder / "munge.socket").exists():
             time.sleep(0.1)
         self._start("slurmctld", "-D")
+        time.sleep(2)
+        assert self.processes[-1].poll() is None, (folder / "slurmctld.log").read_text()[-1000:]
 
     def _start(self, *command: str) -> None:
         log = (self.folder / f"{command[0]}.out").open("a")
