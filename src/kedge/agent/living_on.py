@@ -78,8 +78,14 @@ def _make_pipe(path: Path) -> None:
 
 def _hold(path: Path) -> None:
     """Keep the pipe open for as long as this process lives; not in the children that it forks."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    os.register_at_fork(after_in_child=lambda: os.close(descriptor))
+    held = [os.open(path, os.O_RDWR | os.O_CLOEXEC)]
+
+    def let_go() -> None:
+        # once: a child of a child has another file under this number
+        if held:
+            os.close(held.pop())
+
+    os.register_at_fork(after_in_child=let_go)
 
 
 def _log_to(path: Path) -> None:

@@ -107,3 +107,30 @@ def test_joining_a_unit_writes_into_its_group_or_says_why_not(tmp_path: Path) ->
     group.mkdir(parents=True)
     assert living_on.join_unit(tmp_path) == ""
     assert (group / "cgroup.procs").read_text() == str(os.getpid())
+
+
+FORKS_TWICE = """
+import os, sys
+from pathlib import Path
+from kedge.agent import living_on
+path = Path(sys.argv[1])
+os.mkfifo(path)
+living_on._hold(path)
+if os.fork() == 0:
+    reader, writer = os.pipe()  # takes the number that was let go
+    if os.fork() == 0:
+        os.fstat(reader)
+        os.write(writer, b"both are open")
+        os._exit(0)
+    os.close(writer)
+    os.wait()
+    print(os.read(reader, 99).decode(), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_child_of_a_child_keeps_its_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORKS_TWICE, str(tmp_path / "pipe")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.stdout == "both are open\n", done.stderr
