@@ -58,12 +58,17 @@ def say(text: str) -> None:
     click.echo(visible(text), err=True)
 
 
+def asking(*, yes: bool) -> bool:
+    """Whether a person will be asked."""
+    return not yes and sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def confirmed(summary: str, *, yes: bool) -> None:
     """Ask before something disruptive, if there is a person to ask; raises ``click.Abort``.
 
     Without a terminal nobody is asked: who writes a command into a script means it.
     """
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not asking(yes=yes):
         return
     say(summary)
     click.confirm("Go on?", abort=True, err=True)

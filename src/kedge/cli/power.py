@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedge.cli.output import confirmed, say, show
+from kedge.cli.output import asking, confirmed, console, say, show, write
 from kedge.cli.session import ask, nodes_argument, output_option, wait_options, yes_option
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def _changing(action: str) -> Callable[..., None]:
             _preview(nodes, action, output)
             return
         if action in DISRUPTIVE:
+            if asking(yes=yes):
+                _tell_summary(nodes, action)
             confirmed(f"This {DISRUPTIVE[action].format(nodes=nodes)}.", yes=yes)
 
         async def change(client: Client) -> tuple[dict[str, Any], int]:
@@ -54,6 +56,13 @@ def _changing(action: str) -> Callable[..., None]:
         click.get_current_context().exit(code)
 
     return command
+
+
+def _tell_summary(nodes: str, action: str) -> None:
+    from kedge.cli.prospect import summary_lines
+
+    found = ask(lambda client: client.foresee_power(nodes, action))
+    write(console(err=True), summary_lines(found.prospect))
 
 
 def _preview(nodes: str, action: str, output: str) -> None:

@@ -48,6 +48,7 @@ def on_terminal(
 def test_no_means_no(served: Any, words: tuple[str, ...]) -> None:
     code, out = on_terminal(*words, when="[y/N]", answer="n\n")
     assert code == 1 and "what runs there ends" in out and "Nothing was done" in out
+    assert "out of service" in out and "the last is there after about 10s" in out
     assert served.operations.asked == []
 
 
