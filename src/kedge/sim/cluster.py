@@ -151,7 +151,7 @@ class Cluster:
             masters=() if is_master else (f"{self.head.address}:8471",),
         )
         store = SqliteStore(":memory:")
-        self.heads[end] = Program(
+        self.heads[end] = self.watch.programs[end] = Program(
             self._outside, end, settings=settings, store=store, rate=self._drift(end)
         )
 

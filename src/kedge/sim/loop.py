@@ -36,19 +36,19 @@ class Killed(BaseException):
 class Step:
     """One of a loop's handles, at its time."""
 
-    __slots__ = ("_handle", "_loop")
+    __slots__ = ("_loop", "handle")
 
     def __init__(self, loop: Loop, handle: asyncio.Handle) -> None:
         self._loop = loop
-        self._handle = handle
+        self.handle = handle
 
     def run(self) -> None:
         """Run the handle, if its process is able to."""
-        self._loop.run_handle(self._handle)
+        self._loop.run_handle(self.handle)
 
     def cancelled(self) -> bool:
         """Whether the handle was cancelled."""
-        return self._handle.cancelled()
+        return self.handle.cancelled()
 
 
 class Loop(asyncio.AbstractEventLoop):
@@ -237,13 +237,14 @@ class Loop(asyncio.AbstractEventLoop):
         """The process is no more: from here on nothing that its code does has any effect."""
         if self.alive:
             self.alive = False
-            self._held_up.clear()
             if not self._running:
                 self._take_apart()
 
     def _take_apart(self) -> None:
         """Let the dead process's code clean up, cut off from everything that it could change."""
-        self._last = deque()
+        waiting = (step.handle for step in self.world.due() if isinstance(step, Step))
+        self._last = deque(h for h in (*self._held_up, *waiting) if h._loop is self)
+        self._held_up.clear()
         outer = asyncio._get_running_loop()
         asyncio._set_running_loop(self)
         try:

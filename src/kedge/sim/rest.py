@@ -31,6 +31,9 @@ class Rest:
     def _amiss(self, rests: tuple[str, ...], *, named: bool = False) -> str:
         if self._operator.waiting:
             return "a command was not accepted"
+        for end, program in self._cluster.heads.items():
+            if not program.alive or program.loop.is_stopped:
+                return f"{end} does not run"
         found: dict[str, list[str]] = {}
         for node in self._cluster.machines:
             condition = self._cluster.condition(node)

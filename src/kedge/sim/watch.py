@@ -72,6 +72,7 @@ class Watch:
         self.violations: list[Violation] = []
         self.tally = Tally()
         self.commanding = False
+        self.programs: dict[str, Program] = {}
         self.busy: Callable[[str], str] = lambda node: ""
         self.quiet_since: float | None = None
         self.steps_of: Counter[str] = Counter()
@@ -137,6 +138,9 @@ class Watch:
         """A command reached a BMC."""
         self.mark("bmc", source, node, what)
         self.tally.commands[what] += 1
+        program = self.programs.get(source)
+        if what in ("off", "shut_down") and program is not None:
+            self._acts(program, node, what)
         running = any(step.program == source for step in self.steps_on(node))
         if not running and self._world.now - self._ended.get(node, -1e9) > COMMAND_LASTS_S:
             self.violated("commands come from steps", f"{source} told the BMC of {node}: {what}, "
@@ -177,8 +181,9 @@ class Watch:
         self.steps_of[node] += 1
         step = Step(program.end, program.starts, node, name, effect.step_id, self._world.now)
         master = program.master
-        if master is not None and master.head.graph.mutations[name].destructive:
-            self._acts(program, node, name)
+        destructive = master is not None and master.head.graph.mutations[name].destructive
+        if master is not None and destructive and not master.head.forbids(node):
+            self._acts(program, node, name)  # (one that is forbidden ends before anything is sent)
         state = master.head.nodes.get(node) if master is not None else None
         if state is not None:
             if state.configuration.hold:

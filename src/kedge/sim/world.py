@@ -78,6 +78,10 @@ class World:
         self._count += 1
         heapq.heappush(self._later, (when, self._count, thing))
 
+    def due(self) -> list[Runnable]:
+        """What is to run at this instant."""
+        return list(self._now)
+
     def soon(self, thing: Runnable) -> None:
         """Have ``thing`` run at this instant, after all that was asked for before it."""
         self._now.append(thing)
