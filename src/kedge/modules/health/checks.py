@@ -10,7 +10,7 @@ PATH = Text(r"/[^\x00\n]{0,999}", "/scratch")
 
 COMMON: Mapping[str, Kind] = {
     "enabled": Boolean(),
-    "every_s": Integer(5, 86_400),
+    "every_s": Integer(300, 86_400),
     "timeout_s": Integer(1, 120),
     "back": Enum(("automatic", "by_hand")),
 }
