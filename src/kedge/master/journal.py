@@ -82,7 +82,11 @@ class Journal:
 
     def add(self, nodes: tuple[str, ...], notes: tuple[Note, ...]) -> None:
         """Append events that hold for each of ``nodes`` (none of them twice)."""
-        self._gathering.add(self._clock.wall(), nodes, notes)
+        self.relay(self._clock.wall(), nodes, notes)
+
+    def relay(self, at: float, nodes: tuple[str, ...], notes: tuple[Note, ...]) -> None:
+        """Append events that happened at the moment ``at``, elsewhere."""
+        self._gathering.add(at, nodes, notes)
         if self._gathering.mentions >= MOST_MENTIONS and not self._unwritten:
             self.flush()
         elif self._timer is None:

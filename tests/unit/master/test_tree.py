@@ -11,6 +11,7 @@ from small_master import events, until
 from tree_world import World, site, tree_world
 
 from kedge.lib.errors import KedgeError
+from kedge.lib.nodeset import expand
 from kedge.master.serve import Master
 
 NODES = ("n1", "n2", "n3")
@@ -139,6 +140,19 @@ def test_what_people_ask_for_reaches_the_owner_once(tmp_path: Path) -> None:
             operations.set_values("n2", {"box.power": "off"}, "alice")
             await until(lambda: world.machines.power["n2"] == "off", 10)
             assert world.cycles() == [("n2", "off")]
+            steps = [e for e in events(world.master, "step") if "n2" in expand(e["nodes"])]
+            assert {e["subject"] for e in steps} >= {"box.switch_on", "box.load"}, "its owner's log"
+            operations.retry("n3", "alice")
+            await until(lambda: [e for e in events(sm1, "request") if e["subject"] == "retry"], 10)
+            await asyncio.sleep(2)
+            told = [e for e in events(world.master, "request") if e["cause"] == "alice"]
+            assert [(e["nodes"], e["subject"]) for e in told] == [("n3", "retry")]
+            await world.stop("master")
+            await world.start("master")
+            await until(lambda: world.converged("n3"), 20)
+            assert len([e for e in events(sm1, "request") if e["subject"] == "retry"]) == 1
+            assert [e for e in events(world.master, "request") if e["cause"] == "alice"] == told
+            operations = world.master.operations
             with pytest.raises(KedgeError, match="sub-master"):
                 sm1.operations.set_values("n2", {"box.power": "on"}, "bob")
             with pytest.raises(KedgeError, match="no sub-master 'sm9'"):

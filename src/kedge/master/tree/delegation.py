@@ -13,6 +13,7 @@ from kedge.core.lease import MASTER, LeaseTerms
 from kedge.master.clock import Clock
 from kedge.master.encoding import encode
 from kedge.master.head import Head
+from kedge.master.late_writes import LateWrites
 from kedge.master.link import Link
 from kedge.master.permits import Permits
 from kedge.master.secrets import Secrets
@@ -23,6 +24,7 @@ from kedge.master.tree.entries import (
     HEALTH,
     KEY,
     LEASE,
+    LOG,
     ORDERS,
     SEEN,
     VIEW,
@@ -33,6 +35,7 @@ from kedge.master.tree.entries import (
     unpack,
 )
 from kedge.master.tree.heard import Heard
+from kedge.master.tree.logs import LogDown
 from kedge.master.tree.ownership import Ownership
 from kedge.master.tree.parts import secret_parts, site_parts
 from kedge.master.tree.relayed import Relayed
@@ -55,6 +58,7 @@ class Delegation:
         permits: Permits,
         secrets: Secrets,
         store: Store,
+        writes: LateWrites,
         clock: Clock,
         terms: LeaseTerms,
         term: int,
@@ -64,6 +68,7 @@ class Delegation:
         self.ownership = Ownership(head, store, clock, terms, term, self._given)
         self.submasters = SubMasters(head, link, permits, self.ownership, store, clock)
         self.relayed = Relayed(head, link)
+        self.logs = LogDown(head.journal, writes)
         self._heard = Heard(head, link)
         self._acted: dict[str, str] = {}
         self._asked = 0
@@ -103,6 +108,8 @@ class Delegation:
         elif isinstance(event, Discovered):
             for name, raw in event.changes.items():
                 self._discovered(known, name, raw)
+            slots = [unpack(raw) for name, raw in event.changes.items() if name.startswith(LOG)]
+            self.logs.take(known.name, slots, lambda node: self._may(known, node))
         return True
 
     def _discovered(self, known: SubMaster, name: str, raw: bytes | None) -> None:

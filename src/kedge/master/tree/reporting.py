@@ -20,6 +20,7 @@ from kedge.master.supervisor import Supervisor
 from kedge.master.tree.branch import Branch
 from kedge.master.tree.entries import AGENT, HEALTH, KEY, VIEW, pack
 from kedge.master.tree.heard import report_here
+from kedge.master.tree.logs import LogUp
 from kedge.master.tree.uplink import Uplink
 from kedge.stores.port import Entry
 from kedge.sync.events import Discovered, Joined, Left, Lost, ParentEvent, Resumed
@@ -44,6 +45,7 @@ class Reporter:
         self._uplink, self._supervisor, self._address = uplink, supervisor, address
         self._agents: set[str] = set()
         self._told: dict[str, bytes] = {}
+        self._log = LogUp()
         self.operations: Operations | None = None
 
     def hears(self, neighbours: Neighbours) -> Callable[[ParentEvent], None]:
@@ -65,8 +67,9 @@ class Reporter:
             self._agents.update(self._head.nodes)
             health_in_s = 0.0
             while True:
-                changed |= self._changed(watcher)
-                changes = self._views(changed) | self._reports()
+                said: list[Entry] = []
+                changed |= self._changed(watcher, said)
+                changes = self._views(changed) | self._reports() | self._log.entries(said)
                 changed.clear()
                 if health_in_s <= 0:
                     health_in_s = HEALTH_S
@@ -76,12 +79,13 @@ class Reporter:
                 await asyncio.sleep(GATHER_S)
                 health_in_s -= GATHER_S
 
-    def _changed(self, watcher: Watcher) -> set[str]:
+    def _changed(self, watcher: Watcher, said: list[Entry]) -> set[str]:
         found: set[str] = set()
         for topic, message in watcher.taken():
             if topic == "lagged":
-                return {*self._head.nodes}
+                found |= {*self._head.nodes}
             if isinstance(message, Entry):
+                said.append(message)
                 found.update(message.nodes)
             elif topic == "node":
                 found.add(str(message["node"]))

@@ -85,6 +85,7 @@ class _Root:
             parts.permits,
             secrets,
             parts.store,
+            parts.writes,
             parts.host.clock,
             terms,
             term,
