@@ -173,3 +173,21 @@ def test_a_group_goes_back_only_after_its_lease(owner: str) -> None:
     assert given == [(GROUP, "sm2")] and now >= TERMS.duration_s
     arbiter.give(GROUP, "sm2", 4, now)
     assert arbiter.answer("sm1")[1] == {} and arbiter.answer("sm2")[1] == {GROUP: 4}
+
+
+def test_a_busy_group_waits_for_its_better_parent() -> None:
+    arbiter = Arbiter(TERMS)
+    arbiter.restore({GROUP: Owned("sm2", 1)}, 0.0)
+    now = 0.0
+    for counter in range(60):
+        now = counter * 5.0
+        arbiter.saw("sm1", counter, now)
+        arbiter.saw("sm2", counter, now)
+        assert not arbiter.decide({GROUP: PARENTS}, now, {GROUP})
+    assert arbiter.acts(GROUP)
+    for counter in range(60, 90):
+        now = counter * 5.0
+        arbiter.saw("sm1", counter, now)  # a busy owner that goes away is replaced all the same
+        if arbiter.decide({GROUP: PARENTS}, now, {GROUP}):
+            break
+    assert now - 59 * 5.0 >= TERMS.duration_s

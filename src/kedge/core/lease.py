@@ -23,7 +23,7 @@ of the start.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -177,9 +177,15 @@ class Arbiter:
         known = self._contenders.get(who)
         return known.seen_at if known is not None else -math.inf
 
-    def decide(self, wanted: Mapping[str, Sequence[str]], now: float) -> list[tuple[str, str]]:
+    def decide(
+        self,
+        wanted: Mapping[str, Sequence[str]],
+        now: float,
+        busy: Collection[str] = (),
+    ) -> list[tuple[str, str]]:
         """Groups that may get another owner now, and whom. ``wanted`` are the groups' parents, the
-        preferred one first. Write it to the store, then call `give`."""
+        preferred one first. A ``busy`` group is not taken from an owner that is there only because a
+        better one is, too. Write it to the store, then call `give`."""
         found: list[tuple[str, str]] = []
         for group, parents in wanted.items():
             held = self._held.get(group)
@@ -199,6 +205,8 @@ class Arbiter:
                     held.withdrawn, held.seen_at = False, now
                 continue
             if self.there(held.owned.owner, now) or held.owned.owner not in parents:
+                if group in busy and held.owned.owner in parents and not held.withdrawn:
+                    continue
                 held.withdrawn = True
             if now - held.seen_at >= self.terms.duration_s:
                 found.append((group, target))

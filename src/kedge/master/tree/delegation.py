@@ -241,7 +241,7 @@ class Delegation:
             self.ownership.take_site(site)
             self.relayed.forget(site.nodes)
             self._parts_stale()
-        self.ownership.decide()
+        self.ownership.decide(self._moving)
         self._tell_parents(site)
         acted = {group: self.ownership.elsewhere_of(group) for group in site.groups}
         changed = {group for group in acted if self._acted.get(group, "") != acted[group]}
@@ -255,6 +255,10 @@ class Delegation:
         for group in acted:
             if not acted[group] and site.groups[group].parents:
                 self._take_seen(group, site)
+
+    def _moving(self, group: str) -> bool:
+        site = self.ownership.site
+        return site is not None and self.relayed.moving(site.groups[group].nodes)
 
     def _given(self, group: str, former: str, owner: str) -> None:
         """A group has another owner."""

@@ -19,6 +19,8 @@ from kedge.stores.port import Store
 from kedge.sync.wire import Epoch
 
 KIND = "group_owner"
+BUSY_MOST_S = 900.0
+"""How long a group waits for its better parent because its nodes boot."""
 
 
 class Ownership:
@@ -36,6 +38,7 @@ class Ownership:
         self._head, self._store, self._clock, self._term = head, store, clock, term
         self._given = given
         self._blank = False
+        self._busy_since: dict[str, float] = {}
         self.site: Site | None = None
         self.arbiter = Arbiter(terms)
         self.arbiter.restore(
@@ -111,8 +114,9 @@ class Ownership:
                 self.arbiter.forget(group)
                 self._store.put(KIND, group, None)
 
-    def decide(self) -> None:
-        """Pass on the groups whose time has come."""
+    def decide(self, moving: Callable[[str], bool]) -> None:
+        """Pass on the groups whose time has come; one in which something is ``moving`` waits for its
+        better parent until that is over, for a bounded time."""
         if self.site is None:
             return
         wanted = {
@@ -120,7 +124,14 @@ class Ownership:
             for group in self.site.groups
             if self.arbiter.owner(group) is not None or self.parents(group) != (MASTER,)
         }
-        for group, owner in self.arbiter.decide(wanted, self._clock.now()):
+        now = self._clock.now()
+        for group in wanted:
+            if self.parents(group)[0] == self.owner(group) or not moving(group):
+                self._busy_since.pop(group, None)
+            else:
+                self._busy_since.setdefault(group, now)
+        busy = {group for group, at in self._busy_since.items() if now - at < BUSY_MOST_S}
+        for group, owner in self.arbiter.decide(wanted, now, busy):
             self._give(group, owner)
 
     def _give(self, group: str, owner: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -66,6 +66,11 @@ class Relayed:
             if variable in known.discovered:
                 known.discovered[variable] = Observation(value, at, by)
         known.facts = told.facts
+
+    def moving(self, nodes: Iterable[str]) -> bool:
+        """Whether steps are in flight on some of these nodes, as their owner told."""
+        views = (self.views.get(name) for name in nodes)
+        return any(view is not None and view.row.get("phase") == "moving" for view in views)
 
     def orders(self, node: str, owner: str) -> dict[str, bytes]:
         """The orders that a node's agent has from an owner before ``owner``, which has not spoken yet."""
