@@ -57,15 +57,17 @@ class Manners:
     def observe(self, node: str, values: Mapping[str, Value], by: str) -> None:
         """Take in what a module saw, now or when the second is over; raises `KedgeError`."""
         module = current_module.get()
-        if module:
-            self._own(module, values)
-            if node not in self._head.nodes:
-                self._troubles.note(module, "lies", "it observed a node that there is not", node)
-                return
+        if not module:
+            self._head.observe(node, values, by)
+            return
+        self._own(module, values)
+        if node not in self._head.nodes:
+            self._troubles.note(module, "lies", "it observed a node that there is not", node)
+            return
         window = self._window(module)
         window.observed += 1
         most = max(OBSERVES_LEAST, OBSERVES_A_NODE * len(self._head.nodes))
-        if module and window.observed > most:
+        if window.observed > most:
             known = window.waiting.setdefault(node, ({}, by))
             window.waiting[node] = ({**known[0], **values}, by)
             return
@@ -95,18 +97,22 @@ class Manners:
     def event(self, node: str, what: str, subject: str, cause: str) -> None:
         """Append to the log, within the module's share."""
         module = current_module.get()
-        window = self._window(module)
-        window.events += 1
-        if not module or window.events <= EVENTS:
-            self._head.journal.write(node, what, subject, cause=cause)
+        if module:
+            window = self._window(module)
+            window.events += 1
+            if window.events > EVENTS:
+                return
+        self._head.journal.write(node, what, subject, cause=cause)
 
     def publish(self, topic: str, message: Mapping[str, Value]) -> None:
         """Tell those who watch, within the module's share."""
         module = current_module.get()
-        window = self._window(module)
-        window.messages += 1
-        if not module or window.messages <= MESSAGES:
-            self._head.journal.publish(topic, message)
+        if module:
+            window = self._window(module)
+            window.messages += 1
+            if window.messages > MESSAGES:
+                return
+        self._head.journal.publish(topic, message)
 
     def _window(self, module: str) -> _Window:
         window = self._windows.get(module)
@@ -125,7 +131,7 @@ class Manners:
             told.append(f"{window.events} events")
         if window.messages > MESSAGES:
             told.append(f"{window.messages} messages")
-        if module and told:
+        if told:
             self._troubles.note(module, "floods", f"it made {', '.join(told)} within a second")
         for node, (values, by) in window.waiting.items():
             if node in self._head.nodes and set(values) <= self._head.graph.variables.keys():
