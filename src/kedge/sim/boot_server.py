@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 
 from aiohttp import web
 
+from kedge.master.attribution import current_module
 from kedge.modules.boot.http import BootServer
 from kedge.modules.boot.notes import Notes
 from kedge.modules.boot.place import boot_settings, find_place
@@ -70,6 +71,7 @@ class _Answering:
         self._server = server
 
     async def answer(self, path: str, remote: str) -> Answer:
+        current_module.set("boot")  # here the asking machine's context is another's
         ills = self._where.ills
         if ills.slow_s:
             await asyncio.sleep(ills.slow_s)

@@ -20,6 +20,7 @@ from kedge.core.events import Effect, Event, Many, each
 from kedge.core.graph import Graph
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
+from kedge.master.attribution import current_module
 from kedge.master.clock import Clock
 from kedge.master.host import Host
 from kedge.master.link import KIND as NODE_KEY
@@ -197,6 +198,7 @@ class Program:
         return loop
 
     async def _serve(self) -> None:
+        current_module.set("")  # whoever starts it may be at work in another head
         modules = [self._adapted(module) for module in self.outside.modules]
         try:
             async with running(self._settings, modules, SimulatedHost(self)) as master:
