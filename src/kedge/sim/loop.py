@@ -86,7 +86,7 @@ class Loop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = asyncio.Handle(callback, args, self, context or self._context())
         if self._last is not None:
             self._last.append(handle)
         elif self.alive:
@@ -111,10 +111,14 @@ class Loop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = asyncio.TimerHandle(when, callback, args, self, context or self._context())
         if self.alive:
             self.world.put(self.clock.true_at(when), Step(self, handle))
         return handle
+
+    def _context(self) -> contextvars.Context | None:
+        """What is asked for from outside the process knows nothing of who asked."""
+        return None if asyncio._get_running_loop() is self else contextvars.Context()
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """It stays in the world's queue, and is passed over."""
@@ -130,7 +134,7 @@ class Loop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.Task[T]:
         coroutine = cast("Coroutine[Any, Any, T]", coro)
-        return asyncio.Task(coroutine, loop=self, name=name, context=context)
+        return asyncio.Task(coroutine, loop=self, name=name, context=context or self._context())
 
     def run_in_executor(
         self, executor: Any, func: Callable[..., T], *args: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
@@ -177,3 +178,22 @@ def test_an_exception_that_nobody_catches_is_told() -> None:
     bench.loop.call_later(1.0, lambda: 1 // 0)
     bench.world.run_until(2.0)
     assert isinstance(bench.failures[0][1], ZeroDivisionError)
+
+
+def test_a_process_knows_nothing_of_who_asked_it_from_outside() -> None:
+    asked_by = contextvars.ContextVar("asked_by", default="nobody")
+    bench = Bench()
+    other = Loop(bench.world, "n1", MachineClock(bench.world.time), lambda what, error: None)
+
+    async def look() -> None:
+        bench.note(asked_by.get())
+
+    async def work() -> None:
+        asked_by.set("head")
+        other.create_task(look())
+        other.enter(lambda: bench.note(asked_by.get()))
+        await asyncio.create_task(look())
+
+    bench.loop.create_task(work())
+    bench.world.run_until(1.0)
+    assert [what for _, what in bench.seen] == ["nobody", "nobody", "head"]
