@@ -135,6 +135,10 @@ class TreeCluster(Cluster):
                 sub.build()
                 sub.configure()
                 sub.start()
+            deadline = time.monotonic() + 60
+            while any(row["state"] != "there" for row in self.submasters().values()):
+                assert time.monotonic() < deadline, self.report({})
+                time.sleep(1)
         except BaseException:
             self.close()
             raise
