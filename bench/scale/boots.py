@@ -34,6 +34,7 @@ async def boot(nodes: int, home: Path) -> dict[str, Any]:
     journal.flush()
     known_s = watch.cpu_s
     assert not head.engine.differing() and not devices.done
+    asked = devices.discoveries
     forget_peak()
     base = resident_bytes()
     watch = Stopwatch()
@@ -50,6 +51,7 @@ async def boot(nodes: int, home: Path) -> dict[str, Any]:
     return {
         "nodes": nodes,
         "steps_per_node": devices.done / nodes,
+        "discoveries_per_node": round((devices.discoveries - asked) / nodes, 2),
         "wall_s": round(wall_s, 2),
         "cpu_s": round(cpu_s, 2),
         "of_this_configure_s": round(configured_s, 2),
@@ -57,6 +59,9 @@ async def boot(nodes: int, home: Path) -> dict[str, Any]:
         "transitions": devices.done,
         "transitions_per_cpu_s": round(devices.done / cpu_s),
         "cpu_us_per_transition": round(cpu_s / devices.done * 1e6, 2),
+        "cpu_us_per_step_or_discovery": round(
+            cpu_s / (devices.done + devices.discoveries - asked) * 1e6, 2
+        ),
         "base_bytes_per_node": round(base / nodes),
         "peak_bytes_per_node_beyond_base": round((peak - base) / nodes),
         "searches": head.engine.planner.searches,

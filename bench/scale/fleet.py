@@ -105,7 +105,7 @@ class Devices:
         }
         self._steps: dict[str, list[str]] = {}
         self._asked: dict[str, list[str]] = {}
-        self.started = self.done = self.failed = 0
+        self.started = self.done = self.failed = self.discoveries = 0
 
     @staticmethod
     def _raw(key: str, symbol: str) -> Value:
@@ -127,6 +127,7 @@ class Devices:
             self.failed += 1
 
     def start_discovery(self, effect: StartDiscovery) -> None:
+        self.discoveries += 1
         self._asked.setdefault(effect.discovery, []).append(effect.node)
 
     def forget(self, node: str) -> None:

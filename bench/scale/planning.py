@@ -16,6 +16,7 @@ from kedge.core.events import (
     Event,
     Many,
     ObservedMany,
+    StartDiscovery,
     StartStep,
     StepFailed,
     Tick,
@@ -29,6 +30,8 @@ from scale.process import Stopwatch
 OFF = {"power.state": "off", "image.ready": "missing"}
 RUN = {"power.state": "on", "image.ready": "ready", "image.running": "wanted"}
 BEAT_S = 0.05
+FEW = 100
+"""So few nodes are looked at singly, whether they have come to an end other than converged."""
 
 
 class Fleet:
@@ -42,6 +45,8 @@ class Fleet:
         self._failing = failing
         self._random = random.Random(seed)
         self._now = 0.0
+        self._asked: list[str] = []
+        self._power = dict.fromkeys(self.names, "off")
         self._due: list[tuple[float, int, StartStep, bool]] = []
         off = graph.compiled.symbols(graph.compiled.normalise(self._off()))
         self.configure([(self.names, {"power.state": "off"})])
@@ -71,21 +76,29 @@ class Fleet:
                 self._carry_out(effect)
 
     def _carry_out(self, effect: Effect) -> None:
-        if isinstance(effect, StartStep):
+        if isinstance(effect, StartDiscovery) and effect.discovery == "power.read":
+            self._asked.append(effect.node)
+        elif isinstance(effect, StartStep):
             self.steps += 1
             fails = self._random.random() < self._failing
             lasts_s = self._random.uniform(1.0, 2.0)
             heapq.heappush(self._due, (self._now + lasts_s, self.steps, effect, fails))
 
     def run(self, most_s: float) -> None:
-        """Until nothing differs any more, or so much time has passed."""
+        """Until nothing moves any more, or so much time has passed."""
         end = self._now + most_s
-        while self._now < end and self.engine.differing():
+        while self._now < end and self._moves():
             timeout = self.engine.next_timeout()
             wakes = [self._due[0][0]] if self._due else []
             wakes += [timeout] if timeout is not None else []
             self._now = max(self._now + BEAT_S, min(wakes))
             self._tell([*self._results(), Tick()])
+
+    def _moves(self) -> bool:
+        left = self.engine.differing()
+        return len(left) > FEW or any(
+            self.engine.condition(node).phase in ("moving", "waiting") for node in left
+        )
 
     def _results(self) -> list[Event]:
         alike: dict[str, list[str]] = {}
@@ -97,10 +110,16 @@ class Fleet:
                 failed.append(StepFailed(step.node, step.step_id, "it did not work"))
             else:
                 alike.setdefault(step.mutation, []).append(step.node)
+                if step.mutation == "power.switch_on":
+                    self._power[step.node] = "on"
         seen = [
             ObservedMany(names, self.graph.mutations[mutation].effects, "device")
             for mutation, names in alike.items()
         ]
+        asked, self._asked = self._asked, []
+        for state in ("on", "off"):
+            nodes = [node for node in asked if self._power[node] == state]
+            seen.append(ObservedMany(nodes, {"power.state": state}, "bmc"))
         return [*failed, *seen]
 
 
@@ -136,7 +155,7 @@ def storm(nodes: int, services: int, failing: float) -> dict[str, Any]:
     fleet = Fleet(graph_of(names), nodes, failing)
     watch = Stopwatch()
     fleet.configure([(fleet.names, {**RUN, **{f"{name}.state": "running" for name in names}})])
-    fleet.run(100_000.0)
+    fleet.run(10_000.0)
     searches = fleet.engine.planner.searches
     left = fleet.engine.differing()
     phases = {fleet.engine.condition(name).phase for name in left}
