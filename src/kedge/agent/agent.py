@@ -23,6 +23,7 @@ _PROGRESS_EVERY_S = 1.0
 _STARTING_EVERY_S = 1.0
 _WOKEN_EVERY_S = 20.0  # where the init wakes the agent when it is up
 _RUNNING_EVERY_S = 180.0
+_WAIT_MOST_S = 3600.0
 _FAREWELL_S = 3.0  # how long the last report may take to be acknowledged
 
 _Watched = dict[int, tuple[Process, Callable[[], None]]]
@@ -66,19 +67,26 @@ class Agent:
         going = self.begin()
         while going and self.turn():
             self._watch(selector, watched)
-            while not self._wait(selector, watched):
+            others_at = self._others_at()
+            while not self._wait(selector, watched, others_at):
                 pass
         if going:
             self.end()
         return 0
 
-    def _wait(self, selector: selectors.BaseSelector, watched: _Watched) -> bool:
-        """Wait for something to happen, or for the time of something; False: nothing comes of it."""
-        ready = selector.select(max(0.0, self.wake_at() - self._machine.now()))
-        due = not ready
+    def _wait(self, selector: selectors.BaseSelector, watched: _Watched, others_at: float) -> bool:
+        """Wait for something to happen, or for the time of something; False: it was a heartbeat or its
+        answer, and all that it needs was done here. ``others_at``: when something else is due."""
+        at = self.up.next_timeout()
+        until = others_at if at is None else min(at, others_at)
+        ready = selector.select(min(_WAIT_MOST_S, max(0.0, until - self._machine.now())))
+        due = not ready and not self.up.beat(others_at)
         for key, _ in ready:
             if key.fileobj is self.up.socket:
-                due = self.up.receive() or due
+                leaving = (
+                    self._leave_at is not None
+                )  # then the last report's acknowledgement counts
+                due = self.up.receive() or due or leaving
                 continue
             due = True
             if key.fileobj == self._wake:
@@ -234,14 +242,19 @@ class Agent:
 
     def wake_at(self) -> float:
         """When `turn` has something to do, on the machine's clock."""
-        times = [self.up.next_timeout(), self._leave_at]
+        at = self.up.next_timeout()
+        return self._others_at() if at is None else min(at, self._others_at())
+
+    def _others_at(self) -> float:
+        """When there is something to do beside the sync."""
+        times = [self._leave_at]
         if self._duties_run:
             times.append(self.duties.next_at())
         if self._progress is not None:
             times.append(self._progress_at + _PROGRESS_EVERY_S)
         if self._place.stage == RUNNING:
             times.append(self._look_at)
-        return min(at for at in times if at is not None)
+        return min((at for at in times if at is not None), default=float("inf"))
 
     def _run_timers(self, now: float) -> None:
         if self._progress is not None and now >= self._progress_at + _PROGRESS_EVERY_S:

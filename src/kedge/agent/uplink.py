@@ -107,6 +107,14 @@ class Uplink:
         self.send(now)
         return changed
 
+    def beat(self, before: float) -> bool:
+        """Send what the sync has to send, unless it is ``before`` already; False: more is to be done."""
+        now = self._machine.now()
+        if now >= before:
+            return False
+        self.send(now)
+        return not self._child.wants_turn(now)
+
     def send(self, now: float) -> None:
         """Send what there is to send."""
         for datagram, address in self._child.datagrams_to_send(now):

@@ -16,6 +16,8 @@ import pytest
 from layer0_head import Head
 
 from kedge.agent.agent import Agent
+from kedge.agent.duties import power
+from kedge.agent.machine import Machine
 from kedge.agent.place import Place
 from kedge.lib.host_files import HostFile, files_digest
 from kedge.sync.events import Joined, Resumed
@@ -31,12 +33,12 @@ FILE = {
 class Running:
     """An agent in a forked process."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, machine: Machine | None = None) -> None:
         self.pid = os.fork()
         if self.pid == 0:
             code = 99
             with contextlib.suppress(KeyboardInterrupt):
-                code = Agent(place, lambda text: None).run()
+                code = Agent(place, lambda text: None, machine).run()
             os._exit(code)
         self.code: int | None = None
 
@@ -57,8 +59,8 @@ class Running:
 def start() -> Iterator[Callable[[Place], Running]]:
     started: list[Running] = []
 
-    def run(place: Place) -> Running:
-        started.append(Running(place))
+    def run(place: Place, machine: Machine | None = None) -> Running:
+        started.append(Running(place, machine))
         return started[-1]
 
     yield run
@@ -76,6 +78,26 @@ def test_it_joins_and_reports_and_refuses_what_it_does_not_know(
     assert head.discovered("order/strange.thing")["error"]["code"] == "agent.unknown_order"
     assert head.discovered("facts")["cpus"] >= 1
     assert head.discovered("image.running") is None
+
+
+class Standing(Machine):
+    """A machine that only notes that it is told to go down."""
+
+    def shut_down(self, place: Place, action: str) -> None:
+        (place.run / "told to go down").write_text(action)
+
+
+def test_an_agent_that_leaves_waits_for_the_last_acknowledgement_and_no_longer(
+    start: Any, place_at: Any, head: Head
+) -> None:
+    place = place_at("layer0")
+    agent = start(place, Standing())
+    head.wait(lambda: head.discovered("boot.stage") == "layer0", 10)
+    head.configure({f"order/{power.NAME}": {"id": "1", "args": {"action": "off"}}})
+    head.wait(lambda: (head.discovered(f"order/{power.NAME}") or {}).get("status") == "done", 10)
+    head.wait(agent.ended, 2.5)  # its patience with a head that does not answer is three seconds
+    assert agent.code == 0
+    assert (place.run / "told to go down").read_text() == "off"
 
 
 def test_a_bad_image_order_fails_and_the_node_stays(start: Any, place_at: Any, head: Head) -> None:
