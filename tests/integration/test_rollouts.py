@@ -294,12 +294,11 @@ async def test_a_release_that_does_not_boot_goes_back_by_itself(
     """The canary ends in quarantine on B; back on A it is well again, and nobody else was touched."""
     carry_out = Machines.carry_out
 
-    async def broken(self: Any, mutation: Any, reported: Any, node: Any, io: Any) -> None:
-        if mutation.name == "image.activate" and "compute:2" in str(
-            node.configured("image.wanted")
-        ):
+    async def broken(self: Any, mutation: Any, *rest: Any) -> None:
+        wanted = str(rest[-2].configured("image.wanted"))
+        if mutation.name == "image.activate" and "compute:2" in wanted:
             raise KedgeError("boot.panic", "the kernel panics")
-        await carry_out(self, mutation, reported, node, io)
+        await carry_out(self, mutation, *rest)
 
     monkeypatch.setattr(Machines, "carry_out", broken)
     async with running(environment) as cluster:
