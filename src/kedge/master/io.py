@@ -56,6 +56,7 @@ class MasterIo:
         self.way_up: Above | None = None
         self.parents_of: Callable[[str], tuple[str, ...]] = lambda _: ()
         self.peer_at: Callable[[str], bool] = lambda _: False
+        self._addresses: tuple[Site | None, frozenset[str]] = (None, frozenset())
         self._booting: dict[str, str] = {}
         self.carrier = StepCarrier(head, self, self._step_ended, troubles.note)
         self.manners = Manners(head, troubles)
@@ -69,7 +70,12 @@ class MasterIo:
         return self.parents_of(node)
 
     def is_peer(self, address: str) -> bool:
-        return self.peer_at(address)
+        site = self._head.site
+        if self._addresses[0] is not site:
+            nodes = site.nodes.values() if site is not None else ()
+            known = frozenset(a for node in nodes for a in node.addresses.values())
+            self._addresses = (site, known)
+        return address in self._addresses[1] or self.peer_at(address)
 
     @property
     def site(self) -> Site:

@@ -69,7 +69,8 @@ class Io(Protocol):
         ...
 
     def is_peer(self, address: str) -> bool:
-        """Whether a sub-master is at this address, which may have any blob."""
+        """Whether a sub-master, or a node of whatever owner, is at this address: it may have any blob
+        (a node that boots goes on where it began when its group gets another owner)."""
         ...
 
     @property

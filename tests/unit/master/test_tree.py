@@ -24,6 +24,9 @@ def test_nodes_of_a_group_converge_through_its_sub_master(tmp_path: Path) -> Non
             world.master.operations.apply(site("sm1"), "test")
             await until(lambda: world.converged(*NODES, "m1", "m2"), 20)
             assert world.owner() == "sm1"
+            io = world.master.io  # a node in the middle of its boot may fetch on from here
+            assert io.is_peer("10.77.1.1") and not io.is_peer("10.77.1.9")
+            assert "n1" not in io.site.nodes and "m1" in io.site.nodes
             row = world.rows()["n1"]
             assert row["owner"] == "sm1" and row["phase"] == "converged"
             assert world.rows()["m1"]["owner"] == ""
