@@ -16,7 +16,7 @@ from kedge.sim.run import run
 from kedge.sim.scenario import Scenario
 from kedge.sim.shrink import shrink
 
-SEEDS = int(os.environ.get("KEDGE_SEEDS", "200"))
+SEEDS = int(os.environ.get("KEDGE_SEEDS", "100"))
 IN_ONE_TEST = 10
 GENTLE = SEEDS // 10
 
