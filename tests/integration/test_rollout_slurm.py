@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,12 +180,15 @@ site_configuration = {
 """
 
 
-@pytest.mark.skipif(shutil.which("reframe") is None, reason="needs pip install reframe-hpc")
+BIN = str(Path(sys.executable).parent)
+
+
 @pytest.mark.parametrize(("canaries", "state"), [("12", "done"), ("9", "paused")])
 async def test_a_reframe_suite_judges_the_updated_nodes(
     fresh: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, canaries: str, state: str
 ) -> None:
     monkeypatch.setenv("SLURM_CONF", str(fresh.conf))
+    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
     async with master(tmp_path / "state", fresh, monkeypatch) as started:
         rolling = Rolling(started, fresh)
         more = {
