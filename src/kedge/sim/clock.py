@@ -6,6 +6,7 @@ and began elsewhere; its wall clock is the same with an offset that can be stepp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 WALL_BEGAN_AT = 1_800_000_000.0
@@ -32,8 +33,12 @@ class MachineClock:
         return WALL_BEGAN_AT + self.now() - began + self.wall_offset_s
 
     def true_at(self, moment: float) -> float:
-        """The true time at which the boot clock shows ``moment``."""
-        return self._base_true + (moment - self._base) / self.rate
+        """The true time at which the boot clock shows ``moment``, and never, by rounding, less: a timer
+        that comes before it is due would be set again for the same instant, for ever."""
+        true = self._base_true + (moment - self._base) / self.rate
+        while self._base + (true - self._base_true) * self.rate < moment:
+            true = math.nextafter(true, math.inf)
+        return true
 
     def run_at(self, rate: float) -> None:
         """From now on a second of true time is ``rate`` seconds here."""

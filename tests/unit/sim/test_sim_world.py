@@ -63,3 +63,13 @@ def test_clocks_drift_and_only_the_wall_jumps() -> None:
     world.run_until(20.0)
     assert clock.now() == 120.0
     assert abs(clock.true_at(125.0) - 30.0) < 1e-9
+
+
+def test_a_timer_is_never_due_before_its_clock_shows_it() -> None:
+    chance = Streams(5)("clocks")
+    for _ in range(2000):
+        world = World(1)
+        clock = MachineClock(world.time, start=1000.0, rate=1.0 + chance.uniform(-1e-3, 1e-3))
+        moment = 1000.0 + chance.uniform(0.0, 1e6)
+        world.run_until(clock.true_at(moment))
+        assert moment <= clock.now() < moment + 1e-6
