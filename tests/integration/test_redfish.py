@@ -37,6 +37,7 @@ class Chassis:
     uuid: str = "11111111-2222-3333-4444-555555555555"
     on: bool = False
     next_boot: str = "none"
+    deaf: int = 0  # so many times the system does not hear its button
     did: list[str] = field(default_factory=list)
 
     def power(self) -> Any:
@@ -56,7 +57,7 @@ class Chassis:
 
     async def press_button(self) -> None:
         self.did.append("button")
-        self.on = False
+        self.on, self.deaf = self.deaf > 0, max(0, self.deaf - 1)
 
 
 @dataclass
@@ -120,6 +121,21 @@ async def failure(work: Awaitable[None]) -> KedgeError:
     assert caught.value.next_step
     assert "password" not in f"{caught.value}{caught.value.as_dict()}"
     return caught.value
+
+
+@pytest.fixture(autouse=True)
+def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "ASK_AGAIN_S", 0.05)
+
+
+async def test_a_system_that_does_not_hear_its_button_is_asked_again(world: World) -> None:
+    node = world.configure()
+    world.chassis.on, world.chassis.deaf = True, 2
+    await power.shut_down(node, world.io)
+    assert world.chassis.did == ["button"] * 3 and not world.chassis.on
+    world.chassis.on, world.chassis.deaf = True, 99
+    await power.shut_down(node, world.io)  # not for ever: the step has a time-out
+    assert world.chassis.did == ["button"] * 7
 
 
 async def test_a_machine_is_read_and_switched_over_redfish(world: World) -> None:

@@ -5,6 +5,8 @@ Only absolute commands go to a BMC: a cycle is off, seen to be off, then on.
 
 from __future__ import annotations
 
+import asyncio
+
 from kedge.core.kinds import Enum, Integer, Struct, Text
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
@@ -40,6 +42,10 @@ POLL_S = 30.0
 """How often a BMC is asked when nothing happens; around a step it is asked at once."""
 
 
+ASK_AGAIN_S, ASKED_AGAIN = 20.0, 3
+"""A system that has come up a moment ago may not listen to its power button yet."""
+
+
 @module.discovers(state, every_s=POLL_S, timeout_s=30.0)
 async def read(node: Node, io: Io) -> None:
     """Ask the BMC whether the node has power."""
@@ -68,8 +74,13 @@ async def switch_on(node: Node, io: Io) -> None:
     destructive=True,
 )
 async def shut_down(node: Node, io: Io) -> None:
-    """Ask the running system to end and to switch the node off."""
+    """Ask the running system to end and to switch the node off; ask again while the node has power."""
     await ask(node, io, lambda driver: driver.shut_down())
+    for _ in range(ASKED_AGAIN):
+        await asyncio.sleep(ASK_AGAIN_S)
+        if await ask(node, io, lambda driver: driver.read()) != "on":
+            return
+        await ask(node, io, lambda driver: driver.shut_down())
 
 
 @module.mutates(state, "on", "off", cost_s=5, surcharge_s=120, timeout_s=60.0, destructive=True)
