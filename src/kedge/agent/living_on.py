@@ -15,16 +15,21 @@ import time
 from pathlib import Path
 
 from kedge.agent.syscalls import leave_mount_namespace
+from kedge.lib.errors import KedgeError
 
 ALIVE = "kedge/agent/alive"
 WAKE = "kedge/agent/wake"
 UNIT = "system.slice/kedge-agent.service"
 _HIERARCHIES = ("", "systemd/", "unified/")
 _LOOK_EVERY_S = 0.05
+HAND_OVER_S = 120.0  # it takes some tenths of a second
 
 
 def live_on(run: Path, process_1: Path) -> bool:
-    """Fork; False in the parent. True in the child, once process 1 has the image's root."""
+    """Fork; False in the parent. True in the child, once process 1 has the image's root.
+
+    Raises `KedgeError` in the child when that does not come to pass.
+    """
     _make_pipe(run / WAKE)
     _make_pipe(run / ALIVE)
     leave_mount_namespace()
@@ -36,10 +41,7 @@ def live_on(run: Path, process_1: Path) -> bool:
     _log_to(run / "kedge" / "agent.log")
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("-900")
-    while (
-        _identity(process_1) == before
-    ):  # a few tenths of a second, or this machine never comes up
-        time.sleep(_LOOK_EVERY_S)
+    _wait_for_another(process_1, before)
     return True
 
 
@@ -68,6 +70,18 @@ def join_unit(process_1: Path) -> str:
         else:
             return ""
     return why
+
+
+def _wait_for_another(process_1: Path, before: tuple[int, int]) -> None:
+    until = time.monotonic() + HAND_OVER_S
+    while _identity(process_1) == before:
+        if time.monotonic() > until:
+            raise KedgeError(
+                "agent.no_hand_over", "the image's init was not started",
+                why=f"process 1 still has the initramfs's root after {HAND_OVER_S:.0f} s",
+                next_step="Look at the node's console; then switch the node off and on",
+            )  # fmt: skip
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _make_pipe(path: Path) -> None:

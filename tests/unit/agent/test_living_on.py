@@ -7,7 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from kedge.agent import living_on
+from kedge.lib.errors import KedgeError
 from kedge.modules.boot import layer0
 
 KEEPER = Path(layer0.__file__).parent / "keep-agent"
@@ -33,6 +36,8 @@ def stage(tmp_path: Path) -> tuple[Path, Path]:
 LIVES_ON = """
 import os, sys
 from pathlib import Path
+import pytest
+
 from kedge.agent import living_on
 living_on.leave_mount_namespace = lambda: None  # for tests of whoever is not root
 if living_on.live_on(Path(sys.argv[1]), Path(sys.argv[2])):
@@ -71,6 +76,18 @@ def test_the_child_goes_on_once_process_1_has_the_images_root(tmp_path: Path) ->
     end.touch()
     wait_for(log, "a new agent")
     assert keeper.wait(20) == 0
+
+
+def test_an_init_that_is_never_started_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, link = stage(tmp_path)
+    found = link.stat()
+    monkeypatch.setattr(living_on, "HAND_OVER_S", 0.1)
+    with pytest.raises(KedgeError) as caught:
+        living_on._wait_for_another(link, (found.st_dev, found.st_ino))
+    assert caught.value.code == "agent.no_hand_over" and caught.value.next_step
+    living_on._wait_for_another(link, (0, 0))
 
 
 def test_the_keeper_does_not_wait_for_an_agent_that_has_ended(tmp_path: Path) -> None:
@@ -112,6 +129,8 @@ def test_joining_a_unit_writes_into_its_group_or_says_why_not(tmp_path: Path) ->
 FORKS_TWICE = """
 import os, sys
 from pathlib import Path
+import pytest
+
 from kedge.agent import living_on
 path = Path(sys.argv[1])
 os.mkfifo(path)
