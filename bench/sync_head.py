@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from kedge.master.garbage import collect_seldom, lives_long
 from kedge.master.host import Host
 from kedge.master.late_writes import LateWrites
 from kedge.master.link import Link
@@ -70,6 +71,7 @@ class Head:
                     name = f"{prefix}{number}"
                     self.link.admit(BootPermit(name, 1, number + 1, token(name), time.time()))
                     self.link.put(name, "node", b"c" * int(configured_bytes))
+                lives_long(int(count))
                 return {}
             case ["counts"]:
                 usage = Path("/proc/self/status").read_text()
@@ -89,6 +91,7 @@ class Head:
 
 async def main() -> None:
     """Serve until stdin ends."""
+    collect_seldom()
     head = Head(Path(sys.argv[1]), float(sys.argv[2]))
     await head.link.open()
     print(json.dumps({"port": head.host.port, "pid": os.getpid()}), flush=True)

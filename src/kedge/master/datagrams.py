@@ -1,7 +1,7 @@
 """UDP on the loop, many datagrams at a turn: what the parents of the sync listen on.
 
 asyncio's own transport reads one datagram for each turn of its loop, which costs several times what
-the datagram itself costs. Plain calls are enough beyond that: recvmmsg through ctypes would save 5 %.
+the datagram itself costs; so would a call for each, see `kedge.master.many`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-Address = tuple[str, int]
-Batch = list[tuple[bytes, Address]]
+from kedge.master.many import AT_ONCE, Address, Batch, Calls
+
 Received = Callable[[Batch], None]
 
 A_TURN = 256
 """Datagrams that are read before the loop's other work has its turn."""
 WAITING_MAX = 65_536
 """Datagrams that wait for room in the socket's buffer; beyond that the sync sends them again."""
-_DATAGRAM_BYTES = 2048  # more than the protocol's longest: what is longer is not ours
 
 
 class Port(Protocol):
@@ -40,47 +39,40 @@ async def listen(sock: Any, received: Received) -> Port:
 
 
 class SocketPort:
-    """A real socket, read in batches."""
+    """A real socket, read and written in batches."""
 
     def __init__(self, sock: socket.socket, received: Received) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._calls = Calls(sock)
         self._received = received
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[bytes, Address]] = deque()
-        self._cut = sock.family == socket.AF_INET6  # of its addresses only the first two count
         self._loop.add_reader(sock, self._read)
 
     def _read(self) -> None:
-        batch: Batch = []
-        receive, add = self._sock.recvfrom, batch.append
-        for _ in range(A_TURN):
-            try:
-                add(receive(_DATAGRAM_BYTES))
-            except BlockingIOError:
+        for _ in range(A_TURN // AT_ONCE):
+            batch = self._calls.receive()
+            if batch:
+                self._received(batch)
+            if len(batch) < AT_ONCE:
                 break
-            except OSError:  # an earlier datagram met a closed port: silence tells the same, later
-                continue
-        if self._cut:
-            batch = [(datagram, address[:2]) for datagram, address in batch]
-        if batch:
-            self._received(batch)
 
     def send(self, batch: Batch) -> None:
         """Send, or keep for when the socket's buffer has room."""
         if self._waiting:
             self._keep(batch)
             return
-        send = self._sock.sendto
-        for place, (datagram, address) in enumerate(batch):
+        sent = 0
+        while sent < len(batch):
             try:
-                send(datagram, address)
+                sent += self._calls.send(batch[sent : sent + AT_ONCE])
             except BlockingIOError:
                 self._loop.add_writer(self._sock, self._go_on)
-                self._keep(batch[place:])
+                self._keep(batch[sent:])
                 return
             except OSError:  # the network is away, or has no way to the address: the sync goes on
-                continue
+                sent += 1
 
     def _keep(self, batch: Batch) -> None:
         self._waiting.extend(batch[: WAITING_MAX - len(self._waiting)])
