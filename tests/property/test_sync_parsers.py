@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kedge.sync import wire
-from kedge.sync.record import Incoming, Outgoing, acceptable
+from kedge.sync.difference import read
+from kedge.sync.record import Incoming, Outgoing
 from kedge.sync.transfer import Receiving, Sending
 from kedge.sync.wire import Epoch, Kind
-from unit.sync.sync_world import TOKEN, World
+from unit.sync.sync_world import TOKEN, World, said_by
 
 E1 = Epoch(1, 1)
 VALUES = st.one_of(st.none(), st.binary(max_size=8))
@@ -49,8 +50,9 @@ def test_parsers_return_or_return_none(body: bytes):
         parse(body)
     update = wire.parse_update(body)
     for record in update.records if update is not None else ():
-        if acceptable(record):
-            Incoming().apply(record, E1)
+        said = read(record, E1)
+        if said is not None:
+            Incoming().apply(said)
 
 
 @given(
@@ -78,11 +80,11 @@ def test_differences_in_any_order_lead_to_some_version_and_all_of_them_to_the_la
     for base, version in picks:
         if (base, version) in sent:
             before = held.stamp
-            held.apply(sent[base, version], E1)
+            held.apply(sent[base, version])
             assert held.stamp >= before
             assert held.values() == states[held.stamp.version]
     if out.version:
-        held.apply(out.difference(0), E1)
+        held.apply(out.difference(0))
         assert held.values() == states[out.version]
         assert held.hash == out.hash
 
@@ -101,7 +103,7 @@ def test_transfers_arrive_whole_whatever_is_lost_or_swapped(size: int, seed: int
                 assert whole is None or blob is None
                 whole = blob if blob is not None else whole
         if rng.random() >= loss:
-            sender.acknowledged(receiver.acknowledgement(), now)
+            sender.acknowledged(said_by(receiver), now)
         if sender.done:
             break
         now = max(now, sender.due_at(now))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from cryptography.exceptions import InvalidTag
 
 from kedge.sync.session import Session
-from kedge.sync.wire import HEADER_BYTES, Kind, pack_header
+from kedge.sync.wire import HEAD_BYTES, HEADER_BYTES
 
 
 class Calm:
@@ -23,16 +23,16 @@ class Calm:
         self.said = said  # the heartbeat, unsealed
         self.until = until
         self._heard = heard  # its answer
-        self._head = pack_header(Kind.SEALED, session.key_id, 0, session.version)[:8]
+        self._head = session.head
 
     def answered(self, datagram: bytes, now: float) -> bool:
         """Take in the same answer once more; False for anything else, which is then not taken in."""
         session = self.session
         window = session.window
-        counter = int.from_bytes(datagram[8:HEADER_BYTES], "big")
-        if datagram[:8] != self._head or counter != window.newest + 1:
+        counter = int.from_bytes(datagram[HEAD_BYTES:HEADER_BYTES], "big")
+        if datagram[:HEAD_BYTES] != self._head or counter != window.newest + 1:
             return False
-        nonce = bytes(4) + datagram[8:HEADER_BYTES]
+        nonce = bytes(4) + datagram[HEAD_BYTES:HEADER_BYTES]
         try:
             plain = session.opener.decrypt(nonce, datagram[HEADER_BYTES:], datagram[:HEADER_BYTES])
         except (InvalidTag, ValueError):

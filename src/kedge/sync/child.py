@@ -24,9 +24,10 @@ from kedge.sync.approach import Course, Purpose
 from kedge.sync.beat import Beat
 from kedge.sync.calm import Calm
 from kedge.sync.events import ChildEvent, Configured, ParentLost, Refused, SessionUp
-from kedge.sync.exchange import Exchange, is_heartbeat
+from kedge.sync.exchange import Exchange
 from kedge.sync.handshake import Agreed
 from kedge.sync.keys import Chance, RandomBytes
+from kedge.sync.news import is_heartbeat
 from kedge.sync.record import Incoming, Outgoing
 from kedge.sync.saved import pack, unpack
 from kedge.sync.session import Address, Effect, Input, Session, State
@@ -139,12 +140,14 @@ class Child:
         """Go on where the process that wrote ``saved`` was: same epoch, no new token."""
         state = unpack(saved)
         child = cls(
-            state.node, Epoch(state.epoch.term, state.epoch.counter), parents, options=options,
-            random_bytes=random_bytes, chance=chance, token=state.token or None,
+            state.node, state.epoch, parents, options=options,
+            random_bytes=random_bytes, chance=chance, token=state.token,
         )  # fmt: skip
-        child._course.node_key = state.node_key or None
-        child._outgoing.restore(state.discovered)
-        child._incoming.restore(state.configured)
+        child._course.node_key = state.node_key
+        if state.discovered is not None:
+            child._outgoing.restore(state.discovered)
+        if state.configured is not None:
+            child._incoming.restore(state.configured)
         return child
 
     def close(self) -> None:

@@ -18,10 +18,9 @@ from kedge.sync import wire
 
 BUCKETS = 256
 TREE_FROM_ENTRIES = 64
-"""Smaller records have the flat hash in any case: it is as quick as a tree's, and keeps nothing."""
-
-
-_SIZES = tuple(b"\1" + size.to_bytes(4, "big") for size in range(256))
+"""Smaller records have the flat hash in any case: it is as quick as a tree's."""
+KEPT_MAX_BYTES = 4096
+"""So much of a small record is kept a second time, ready to be hashed."""
 
 
 class Entry(NamedTuple):
@@ -31,60 +30,67 @@ class Entry(NamedTuple):
     version: int
 
 
-def flat_hash(entries: Mapping[str, Entry]) -> bytes:
-    """The 128-bit BLAKE2b over all names and values, in the order of the names' bytes."""
-    said: list[bytes] = []
-    for name in sorted(entries):  # code points sort as their UTF-8 does
-        value = entries[name].value
-        said.append(_named(name))
-        if value is None:
-            said.append(b"\0")
-        else:
-            size = len(value)
-            said.append(_SIZES[size] if size < 256 else b"\1" + size.to_bytes(4, "big"))
-            said.append(value)
-    return _hash(b"".join(said))
+class Hashes:
+    """The hashes of one record, made when they are asked for; it has to be told of what changes.
 
+    Of a small record the parts of the flat hash are kept, of a large one the tree's leaves.
+    """
 
-class TreeHash:
-    """The tree hash of one record; it has to be told of what changes."""
-
-    __slots__ = ("_buckets", "_changed", "_leaves", "_root")
+    __slots__ = ("_buckets", "_changed", "_flat", "_leaves", "_parts", "_tree")
 
     def __init__(self) -> None:
-        self._root: bytes | None = None
+        self._flat: bytes | None = None
+        self._parts: dict[str, bytes] | None = None  # in the order of the names
+        self._tree: bytes | None = None
         self._leaves: dict[int, dict[str, bytes]] | None = None
         self._buckets: dict[int, bytes] = {}
         self._changed: set[str] = set()
 
-    def changed(self, names: Iterable[str]) -> None:
-        """These entries have new values."""
-        self._root = None
+    def changed(self, entries: Mapping[str, Entry], names: Iterable[str]) -> None:
+        """Of the ``entries`` as they are now those of ``names`` have new values."""
+        self._flat = self._tree = None
         if self._leaves is not None:
             self._changed.update(names)
+        parts = self._parts
+        if parts is None:
+            return
+        for name in names:
+            if name not in parts:
+                self._parts = None
+                return
+            parts[name] = _said(name, entries[name].value)
 
     def replaced(self) -> None:
         """All entries are others."""
-        self._root = self._leaves = None
+        self._flat = self._parts = self._tree = self._leaves = None
 
-    def of(self, entries: Mapping[str, Entry]) -> bytes:
-        """The hash of the entries as they are now."""
-        if self._root is None:
-            if len(entries) < TREE_FROM_ENTRIES:
-                self._root = flat_hash(entries)
-                return self._root
+    def flat(self, entries: Mapping[str, Entry]) -> bytes:
+        """The 128-bit BLAKE2b over all names and values, in the order of the names' bytes."""
+        if self._flat is None:
+            parts = self._parts
+            if parts is None:  # code points sort as their UTF-8 does
+                parts = {name: _said(name, entries[name].value) for name in sorted(entries)}
+                if len(parts) < TREE_FROM_ENTRIES and _size_bytes(parts) <= KEPT_MAX_BYTES:
+                    self._parts = parts
+            self._flat = _hash(b"".join(parts.values()))
+        return self._flat
+
+    def tree(self, entries: Mapping[str, Entry]) -> bytes:
+        """The tree hash, which is the flat one of a small record."""
+        if len(entries) < TREE_FROM_ENTRIES:
+            return self.flat(entries)
+        if self._tree is None:
             if self._leaves is None:
                 self._leaves, self._buckets = {}, {}
                 self._changed = set(entries)
-            self._root = self._follow(entries, self._leaves)
-        return self._root
+            self._tree = self._follow(entries, self._leaves)
+        return self._tree
 
     def _follow(self, entries: Mapping[str, Entry], leaves: dict[int, dict[str, bytes]]) -> bytes:
         stale: set[int] = set()
         for name in self._changed:
-            encoded = name.encode()
-            bucket = crc32(encoded) % BUCKETS
-            leaf = _hash(b"\0" + _said(encoded, entries[name].value))
+            bucket = crc32(name.encode()) % BUCKETS
+            leaf = _hash(b"\0" + _said(name, entries[name].value))
             leaves.setdefault(bucket, {})[name] = leaf
             stale.add(bucket)
         self._changed = set()
@@ -101,9 +107,15 @@ def _named(name: str) -> bytes:
     return len(encoded).to_bytes(4, "big") + encoded
 
 
-def _said(name: bytes, value: bytes | None) -> bytes:
-    said = len(name).to_bytes(4, "big") + name
-    return said + (b"\0" if value is None else b"\1" + len(value).to_bytes(4, "big") + value)
+def _said(name: str, value: bytes | None) -> bytes:
+    """What the hashes have of an entry."""
+    if value is None:
+        return _named(name) + b"\0"
+    return _named(name) + b"\1" + len(value).to_bytes(4, "big") + value
+
+
+def _size_bytes(parts: Mapping[str, bytes]) -> int:
+    return sum(map(len, parts.values()))
 
 
 def _hash(said: bytes) -> bytes:

@@ -7,11 +7,13 @@ and a doubt in it (the hashes differ) or another epoch means everything is sent 
 
 from __future__ import annotations
 
-from kedge.sync import wire
+from kedge.sync import difference, wire
+from kedge.sync.difference import NOTHING, Stamp
 from kedge.sync.digest import TREE_FROM_ENTRIES
 from kedge.sync.handshake import FEATURE_LARGE, FEATURE_TREE_HASH
 from kedge.sync.keys import Chance
-from kedge.sync.record import NOTHING, Incoming, Outcome, Outgoing, Stamp, acceptable
+from kedge.sync.news import News
+from kedge.sync.record import Incoming, Outcome, Outgoing
 from kedge.sync.transfer import RETRY_FIRST_S, RETRY_MAX_S, Receiving, Sending, back_off
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch
@@ -21,50 +23,13 @@ GATHER_S = 0.05
 whole subtree, travels together. A change after a quiet time goes at once."""
 
 
-class News:
-    """What a frame brought."""
-
-    __slots__ = (
-        "acked",
-        "applied",
-        "bye",
-        "changes",
-        "full",
-        "only_answers",
-        "only_asks",
-        "outranked",
-    )
-
-    def __init__(self) -> None:
-        self.changes: dict[str, bytes | None] = {}
-        self.applied = False
-        self.full = False
-        self.acked: int | None = None  # the other end has come to hold our record at this version
-        self.outranked = False  # it holds our record from a later epoch than ours
-        self.bye: pb.Bye.Why | None = None
-        self.only_asks = False  # a heartbeat and nothing else
-        self.only_answers = False  # what is said to a heartbeat, and nothing else
-
-
-def is_plain(frame: pb.Frame) -> bool:
-    """Whether a frame has no part of a transfer in it, and no farewell."""
-    return not (
-        frame.HasField("fragment") or frame.HasField("fragment_ack") or frame.HasField("bye")
-    )
-
-
-def is_heartbeat(frame: pb.Frame) -> bool:
-    """Whether a frame asks, and does nothing else."""
-    return frame.ask and is_plain(frame)
-
-
 class Exchange:
     """One session's share in the two records."""
 
     __slots__ = (
-        "_ask", "_chance", "_failures", "_full", "_held_counter", "_limits", "_not_before", "_number",
-        "_peer", "_peer_doubts", "_receiving", "_say_ack", "_say_held", "_say_status", "_sending",
-        "_tree", "epoch", "incoming", "is_parent", "node", "outgoing",
+        "_ask", "_chance", "_failures", "_full", "_held_counter", "_limits", "_names", "_not_before",
+        "_number", "_peer", "_peer_doubts", "_receiving", "_say_ack", "_say_held", "_say_status",
+        "_sending", "_tree", "_views_in", "_views_out", "epoch", "incoming", "is_parent", "outgoing",
     )  # fmt: skip
 
     def __init__(
@@ -78,11 +43,15 @@ class Exchange:
         chance: Chance,
         features: int = 0,
     ) -> None:
-        self.node = node
+        self._names = "", node  # of whom this session's parts speak
         self.epoch = epoch  # the child's boot: the default of all epochs in this session
         self.outgoing = outgoing
         self.incoming = incoming
         self.is_parent = is_parent
+        views = (pb.VIEW_DISCOVERED, pb.VIEW_CONFIGURED)
+        views_in, views_out = views if is_parent else reversed(views)
+        self._views_in = pb.VIEW_UNSPECIFIED, views_in
+        self._views_out = pb.VIEW_UNSPECIFIED, views_out
         self._chance = chance
         self._tree = bool(features & FEATURE_TREE_HASH)
         self._limits = wire.LARGE if features & FEATURE_LARGE else wire.SMALL
@@ -106,27 +75,30 @@ class Exchange:
         later frame said it already; records merge by their versions in any case.
         """
         news = News()
-        if frame.HasField("fragment"):
+        has_fragment, has_bye = frame.HasField("fragment"), frame.HasField("bye")
+        if has_fragment:
             self._read_fragment(frame.fragment, news)
+        has_status = False
         for status in frame.status:
-            if self._ours(status, incoming=True) and len(status.hash) == wire.HASH_BYTES:
-                stamp = self._stamp(status)
-                if stamp is not None and self.incoming.compare(stamp, status.hash, tree=self._tree):
-                    self._say_held = True  # the doubt, at once
-        if current:
-            for held in frame.held:
-                if counter > self._held_counter and self._ours(held, incoming=False):
-                    self._held_counter = counter
-                    self._read_held(held, news)
-            if frame.HasField("fragment_ack"):
-                self._read_ack(frame.fragment_ack, now)
-            if frame.ask:
-                self._say_status = self._say_held = True
-        if frame.HasField("bye"):
+            has_status = True
+            self._read_status(status)
+        if not current:
+            news.bye = frame.bye.why if has_bye else None
+            return news
+        for held in frame.held:
+            if counter > self._held_counter and self._is_ours(held, self._views_out):
+                self._held_counter = counter
+                self._read_held(held, news)
+        has_ack = frame.HasField("fragment_ack")
+        if has_ack:
+            self._read_ack(frame.fragment_ack, now)
+        if frame.ask:
+            self._say_status = self._say_held = True
+        if has_bye:
             news.bye = frame.bye.why
-        elif current:
-            news.only_asks = is_heartbeat(frame)
-            news.only_answers = not frame.ask and is_plain(frame) and len(frame.status) > 0
+        elif not has_fragment and not has_ack:
+            news.only_asks = frame.ask
+            news.only_answers = has_status and not frame.ask
         return news
 
     def _read_fragment(self, fragment: pb.Fragment, news: News) -> None:
@@ -137,31 +109,41 @@ class Exchange:
         self._say_held = True
         update = wire.parse_update(blob)
         for record in update.records if update is not None else ():
-            if not self._ours(record, incoming=True) or not acceptable(record, self._limits):
+            if not self._is_ours(record, self._views_in):
                 continue
-            stamp = self._stamp(record)
-            if stamp is None or (self.is_parent and stamp.epoch != self.epoch):
+            said = difference.read(record, self.epoch, self._limits)
+            if said is None or (self.is_parent and said.stamp.epoch != self.epoch):
                 continue
-            outcome, changes = self.incoming.apply(record, stamp.epoch)
+            outcome, changes = self.incoming.apply(said)
             if outcome is Outcome.APPLIED:
-                news.applied = True
-                news.full = news.full or record.base == 0
-                news.changes.update(changes)
+                news.apply(changes, full=said.base == 0)
+
+    def _read_status(self, status: pb.Status) -> None:
+        incoming, digest = self.incoming, status.hash
+        if status.version != incoming.stamp.version or len(digest) != wire.HASH_BYTES:
+            return
+        if not self._is_ours(status, self._views_in):
+            return
+        stamp = self._stamp(status, incoming.stamp)
+        if stamp is not None and incoming.compare(stamp, digest, tree=self._tree):
+            self._say_held = True  # the doubt, at once
 
     def _read_held(self, held: pb.Held, news: News) -> None:
-        stamp = self._stamp(held)
+        out, before = self.outgoing, self._peer
+        stamp = self._stamp(held, out.stamp)
         if stamp is None:
             return
-        out = self.outgoing
-        before = self._peer
-        self._peer, self._peer_doubts = stamp, held.doubtful
+        doubts = held.doubtful
+        if self._sending is None and stamp is before is out.stamp and doubts == self._peer_doubts:
+            return  # as it was
+        self._peer, self._peer_doubts = stamp, doubts
         self._overtake()
         news.outranked = stamp.epoch > out.epoch
         if self._sending is not None and self._reached(self._sending.version):
             self._sending = None
             self._failures = 0
             self._full = False
-        if stamp == out.stamp and stamp != before and not held.doubtful and out.version:
+        if stamp == out.stamp and stamp != before and not doubts and out.version:
             news.acked = stamp.version
 
     def _overtake(self) -> None:
@@ -193,19 +175,25 @@ class Exchange:
             and peer.version >= version
         )
 
-    def _ours(self, part: pb.Status | pb.Held | pb.Record, *, incoming: bool) -> bool:
+    def _is_ours(self, part: pb.Status | pb.Held | pb.Record, views: tuple[int, int]) -> bool:
         """Whether a part speaks of this session's own node and the record that goes this way."""
-        discovered = self.is_parent == incoming
-        view = pb.VIEW_DISCOVERED if discovered else pb.VIEW_CONFIGURED
-        return part.node in ("", self.node) and part.view in (pb.VIEW_UNSPECIFIED, view)
+        return part.node in self._names and part.view in views
 
-    def _stamp(self, part: pb.Status | pb.Held | pb.Record) -> Stamp | None:
-        if part.version > wire.NUMBER_MAX:
+    def _stamp(self, part: pb.Status | pb.Held, expected: Stamp) -> Stamp | None:
+        """The stamp in a part, mostly the ``expected`` one; None when it is beyond belief."""
+        version = part.version
+        if version > wire.NUMBER_MAX:
             return None
-        if part.version == 0:
+        if version == 0:
             return NOTHING
-        epoch = wire.parse_epoch(part.epoch) if part.HasField("epoch") else self.epoch
-        return None if epoch is None else Stamp(epoch, part.version)
+        epoch = self.epoch
+        if part.HasField("epoch"):
+            named = wire.parse_epoch(part.epoch, expected.epoch)
+            if named is None:
+                return None
+            epoch = named
+        stamp = Stamp(epoch, version)
+        return expected if stamp == expected else stamp
 
     # ---- putting out
 
@@ -244,16 +232,19 @@ class Exchange:
             frame.ask = True
         if self._say_status:
             self._fill_status(frame)
-        held = frame.held.add(doubtful=self.incoming.doubtful)
+        held = frame.held.add()
         self._fill_stamp(held, self.incoming.stamp)
+        if self.incoming.doubtful:
+            held.doubtful = True
         if self._say_ack:
-            frame.fragment_ack.CopyFrom(self._receiving.acknowledgement())
+            self._receiving.acknowledge(frame.fragment_ack)
         self._ask = self._say_status = self._say_held = self._say_ack = False
         return frame
 
     def _fill_status(self, frame: pb.Frame) -> None:
         out = self.outgoing
-        status = frame.status.add(hash=out.tree_hash if self._tree else out.hash)
+        status = frame.status.add()
+        status.hash = out.tree_hash if self._tree else out.hash
         self._fill_stamp(status, out.stamp)
 
     def _fill_stamp(self, part: pb.Status | pb.Held, stamp: Stamp) -> None:
@@ -263,17 +254,17 @@ class Exchange:
 
     def _behind(self) -> bool:
         """Whether the peer is known not to hold our record as it is now."""
-        peer, out = self._peer, self.outgoing
-        if peer is None or not out.version or peer.epoch > out.epoch:
+        peer, ours = self._peer, self.outgoing.stamp
+        if peer is None or not ours.version or (peer == ours and not self._peer_doubts):
             return False
-        return (self._peer_doubts or peer != out.stamp) and self.fits
+        return peer.epoch <= ours.epoch and self.fits
 
     def _start(self, now: float) -> None:
         out, peer = self.outgoing, self._peer
         base = 0
         if peer is not None and peer.epoch == out.epoch and not self._peer_doubts:
             base = 0 if self._full else peer.version
-        update = pb.Update(records=[out.difference(base)])
+        update = pb.Update(records=[out.difference(base).message()])
         self._number += 1
         if len(out.entries) >= TREE_FROM_ENTRIES:
             self._not_before = now + GATHER_S

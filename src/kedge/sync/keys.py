@@ -104,8 +104,7 @@ def derive(
 class ReplayWindow:
     """Which counters have been seen: a sliding bitmap (RFC 4303, section 3.4.3).
 
-    Whoever has checked that a counter is just the next one may raise ``newest`` and ``run`` by one
-    instead of marking it; the bitmap follows when it is wanted.
+    Those that come in turn, nearly all, are only counted; the bitmap follows when it is wanted.
     """
 
     __slots__ = ("_seen", "newest", "run")
@@ -128,6 +127,10 @@ class ReplayWindow:
 
     def mark(self, counter: int) -> bool:
         """Note an authentic counter; True when it is the newest so far."""
+        if counter == self.newest + 1:
+            self.newest = counter
+            self.run += 1
+            return True
         if self.run:
             self._catch_up()
         behind = self.newest - counter

@@ -13,7 +13,7 @@ from kedge.sync.exchange import Exchange
 from kedge.sync.handshake import Agreed
 from kedge.sync.keys import RandomBytes
 from kedge.sync.pulse import Pulses
-from kedge.sync.session import Address, Input, Session, State
+from kedge.sync.session import Address, Input, Session
 from kedge.sync.v1 import sync_pb2 as pb
 
 NEVER_AT = float("inf")
@@ -44,7 +44,7 @@ class Links:
         self.pulses = Pulses()
         self._random_bytes = random_bytes
         self._links: dict[int, Link] = {}
-        self._ready: dict[int, None] = {}
+        self._ready: dict[int, Link] = {}
         self._timers: list[tuple[float, int]] = []
 
     def get(self, key_id: int | None) -> Link | None:
@@ -69,26 +69,30 @@ class Links:
         key_id = link.session.key_id
         self._links[key_id] = link
         link.node.sessions.add(key_id)
-        self._ready[key_id] = None
+        self._ready[key_id] = link
 
     def close(self, link: Link, what: Input) -> None:
         """End a session with an input that closes it, and forget its keys."""
         self.pulses.drop(link)
         link.session.feed(what)
-        self._links.pop(link.session.key_id, None)
-        link.node.sessions.discard(link.session.key_id)
-        if link.node.current == link.session.key_id:
+        key_id = link.session.key_id
+        self._links.pop(key_id, None)
+        self._ready.pop(key_id, None)
+        link.node.sessions.discard(key_id)
+        if link.node.current == key_id:
             link.node.current = None
 
-    def send(self, link: Link, frame: pb.Frame) -> None:
+    def send(self, link: Link, frame: pb.Frame) -> bytes:
+        """Seal a frame and put it with what is to be sent; returns its bytes."""
         session = link.session
-        self.loose.append((session.seal(frame.SerializeToString()), session.address))
+        plain = frame.SerializeToString()
+        self.loose.append((session.seal(plain), session.address))
+        return plain
 
-    def touch(self, key_id: int) -> None:
+    def touch(self, link: Link) -> None:
         """The link may have something to say."""
-        self._ready[key_id] = None
-        link = self._links.get(key_id)
-        if link is not None:
+        self._ready[link.session.key_id] = link
+        if link.pulse is not None:
             self.pulses.drop(link)
 
     def take_ready(self, now: float) -> list[Link]:
@@ -98,13 +102,13 @@ class Links:
             link = self._links.get(key_id)
             if link is not None and link.wake_at == at:
                 link.wake_at = NEVER_AT
-                self._ready[key_id] = None
+                self._ready[key_id] = link
         ready, self._ready = self._ready, {}
-        return [link for link in map(self._links.get, ready) if link is not None]
+        return list(ready.values())
 
-    def wake(self, link: Link, at: float | None) -> None:
+    def wake(self, link: Link, at: float) -> None:
         """Come back to the link then. An earlier time that is set already stays, and asks again."""
-        if at is not None and at < link.wake_at:
+        if at < link.wake_at:
             link.wake_at = at
             heapq.heappush(self._timers, (at, link.session.key_id))
 
@@ -114,12 +118,8 @@ class Links:
         return self._timers[0][0] if self._timers else None
 
     def write(self, link: Link, now: float) -> None:
-        """Send what the link's exchange has to say."""
-        if link.session.state is not State.LIVE:
-            return
-        frames = link.exchange.write(now)
+        """Send what the exchange of a live link has to say."""
         heard, link.asked = link.asked, None
-        for frame in frames:
-            self.send(link, frame)
-        if heard is not None and len(frames) == 1 and link.exchange.is_quiet:
-            self.pulses.keep(link, heard, frames[0].SerializeToString())
+        said = [self.send(link, frame) for frame in link.exchange.write(now)]
+        if heard is not None and len(said) == 1 and link.exchange.is_quiet:
+            self.pulses.keep(link, heard, said[0])

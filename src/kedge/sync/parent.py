@@ -21,12 +21,14 @@ from collections.abc import Iterable, Mapping
 from kedge.lib.errors import KedgeError
 from kedge.sync import wire
 from kedge.sync.admission import Admission, Node
+from kedge.sync.difference import NOTHING, Stamp
+from kedge.sync.digest import Entry
 from kedge.sync.door import Door, ParentOptions
 from kedge.sync.events import ParentEvent
 from kedge.sync.keys import Chance, RandomBytes
 from kedge.sync.links import Links
 from kedge.sync.reception import Reception
-from kedge.sync.record import NOTHING, Entry, Outgoing, Stamp
+from kedge.sync.record import Outgoing
 from kedge.sync.session import Address, Input, State
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch, Header, Kind
@@ -126,7 +128,7 @@ class Parent:
     def _said(self, known: Node, changed: bool) -> None:
         link = self._links.get(known.current) if changed else None
         if link is not None:
-            self._links.touch(link.session.key_id)
+            self._links.touch(link)
             self._reception.check_fits(link, self._now)
 
     def configured_version(self, node: str) -> int:
@@ -188,10 +190,12 @@ class Parent:
         self._now = now
         for link in self._links.take_ready(now):
             at = self._reception.run_timers(link, now)
-            if link.session.state is not State.CLOSED:
+            if link.session.state is State.LIVE:
                 self._links.write(link, now)
-                due_at = link.exchange.due_at(now) if link.session.state is State.LIVE else None
-                self._links.wake(link, at if due_at is None else min(at, due_at))
+                due_at = link.exchange.due_at(now)
+                at = at if due_at is None else min(at, due_at)
+            if link.session.state is not State.CLOSED:
+                self._links.wake(link, at)
         out, self._links.loose = self._links.loose, []
         return out
 

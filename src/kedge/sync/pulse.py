@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidTag
 
 from kedge.sync.session import Address, State
-from kedge.sync.wire import Kind, pack_header
 
 if TYPE_CHECKING:
     from kedge.sync.links import Link
@@ -40,7 +39,7 @@ class Pulse:
         self.answer = answer
         self.decrypt = session.opener.decrypt
         self.encrypt = session.sealer.encrypt
-        self.head = pack_header(Kind.SEALED, session.peer_key_id, 0, session.version)[:8]
+        self.head = session.peer_head
 
 
 class Pulses:
@@ -57,8 +56,7 @@ class Pulses:
 
     def keep(self, link: Link, heard: bytes, answer: bytes) -> None:
         """From now on ``heard`` is answered with ``answer``."""
-        session = link.session
-        link.pulse = pack_header(Kind.SEALED, session.key_id, 0, session.version)[:8]
+        link.pulse = link.session.head
         self._pulses[link.pulse] = Pulse(link, heard, answer)
 
     def take(

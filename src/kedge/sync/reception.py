@@ -19,8 +19,8 @@ from kedge.sync.events import (
     Refused,
     Resumed,
 )
-from kedge.sync.exchange import News
 from kedge.sync.links import NEVER_AT, Link, Links
+from kedge.sync.news import News
 from kedge.sync.record import Incoming
 from kedge.sync.session import Address, Effect, Input, State
 from kedge.sync.v1 import sync_pb2 as pb
@@ -35,6 +35,7 @@ class Reception:
         self._links = links
         self._door = door
         self._options = options
+        self._lost_after_s = options.lost_after_s
         self._complained = Quiet(options.refused_every_s)
 
     def read(self, header: Header, datagram: bytes, address: Address, now: float) -> None:
@@ -70,9 +71,11 @@ class Reception:
         elif effect is Effect.RETURN:
             self.events.append(Resumed(node.name, link.exchange.epoch, address))
         current = node.current == session.key_id
-        self._links.touch(session.key_id)
-        if not current and node.current is not None:
-            self._links.touch(node.current)  # this one may change what that one has to say
+        self._links.touch(link)
+        if not current:
+            other = self._links.get(node.current)
+            if other is not None:  # this one may change what that one has to say
+                self._links.touch(other)
         news = link.exchange.read(frame, counter=counter, current=current, now=now)
         link.asked = plain if news.only_asks and newest else None
         self._tell(link, news, address, now)
@@ -111,7 +114,7 @@ class Reception:
             if before is not None:
                 before.session.feed(Input.REPLACED)
                 before.session.until = now + self._options.overlap_s
-                self._links.touch(before.session.key_id)
+                self._links.touch(before)
             if not (link.renewal and was_live):
                 self.events.append(Resumed(node.name, epoch, address))
         node.current = link.session.key_id
@@ -141,7 +144,7 @@ class Reception:
             if now >= until:
                 self._links.close(link, Input.SILENCE)
         elif session.state is State.LIVE:
-            until = session.heard_at + options.lost_after_s
+            until = session.heard_at + self._lost_after_s
             if now >= until and session.feed(Input.SILENCE) is Effect.LOSE:
                 silent_s = now - session.heard_at
                 self._links.pulses.drop(link)

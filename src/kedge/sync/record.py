@@ -1,62 +1,48 @@
-"""Records: one writer's named values, their versions, and the differences that travel.
-
-An entry's version is the record's version when it changed last, so that the difference since any
-version is the entries above it. A record is ordered by (epoch, version) of its writer; the merge
-takes the greater, whatever the network did in between.
+"""Records: one writer's named values at both ends, and the merge, which takes the greater of two
+states or entries, whatever the network did in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import NamedTuple
 
 from kedge.lib.errors import KedgeError
 from kedge.sync import wire
-from kedge.sync.digest import TREE_FROM_ENTRIES, Entry, TreeHash, flat_hash
-from kedge.sync.v1 import sync_pb2 as pb
-from kedge.sync.wire import NEVER, Epoch, Limits
-
-
-class Stamp(NamedTuple):
-    """Which state of a record: ordered, since a writer's epochs and versions only grow."""
-
-    epoch: Epoch
-    version: int
-
-
-NOTHING = Stamp(NEVER, 0)
+from kedge.sync.difference import NOTHING, Difference, Stamp
+from kedge.sync.digest import TREE_FROM_ENTRIES, Entry, Hashes
+from kedge.sync.wire import Epoch, Limits
 
 
 class Outgoing:
     """A record that this end writes."""
 
-    __slots__ = ("_flat", "_recent", "_size_bytes", "_tree", "entries", "epoch", "version")
+    __slots__ = ("_hashes", "_recent", "_size_bytes", "entries", "stamp")
 
     def __init__(self, epoch: Epoch) -> None:
-        self.epoch = epoch
-        self.version = 0
+        self.stamp = Stamp(epoch, 0)
         self.entries: dict[str, Entry] = {}
         self._recent: dict[str, None] = {}  # all names, those that changed last at the end
-        self._flat: bytes | None = None
-        self._tree = TreeHash()
+        self._hashes = Hashes()
         self._size_bytes = 0
 
     @property
-    def stamp(self) -> Stamp:
-        return Stamp(self.epoch, self.version)
+    def epoch(self) -> Epoch:
+        return self.stamp.epoch
+
+    @property
+    def version(self) -> int:
+        return self.stamp.version
 
     @property
     def hash(self) -> bytes:
         """The flat hash."""
-        if self._flat is None:
-            self._flat = flat_hash(self.entries)
-        return self._flat
+        return self._hashes.flat(self.entries)
 
     @property
     def tree_hash(self) -> bytes:
         """The hash for peers that know it."""
-        return self._tree.of(self.entries)
+        return self._hashes.tree(self.entries)
 
     def fits(self, limits: Limits) -> bool:
         """Whether a peer with these limits takes the record."""
@@ -84,47 +70,41 @@ class Outgoing:
                 f" and {wire.LARGE.size_bytes} bytes",
                 why=f"it would hold {size_bytes} bytes",
             )
-        self.version += 1
+        version = self.version + 1
+        self.stamp = Stamp(self.epoch, version)
         for name, value in fresh.items():
-            self.entries[name] = Entry(value, self.version)
+            self.entries[name] = Entry(value, version)
             self._recent.pop(name, None)
             self._recent[name] = None
         self._size_bytes = size_bytes
-        self._flat = None
-        self._tree.changed(fresh)
+        self._hashes.changed(self.entries, fresh)
         return True
 
     def succeed(self, epoch: Epoch) -> bool:
         """Begin a later tenure with an empty record that says nothing yet; False where this is the one."""
         if epoch <= self.epoch:
             return False
-        self.epoch, self.version, self.entries = epoch, 0, {}
-        self._recent, self._size_bytes, self._flat = {}, 0, None
-        self._tree.replaced()
+        self.stamp, self.entries = Stamp(epoch, 0), {}
+        self._recent, self._size_bytes = {}, 0
+        self._hashes.replaced()
         return True
 
     def declare(self) -> bool:
         """Let the record count as written even when it is empty: the peer's copy is to be so too."""
         if self.version:
             return False
-        self.version = 1
+        self.stamp = Stamp(self.epoch, 1)
         return True
 
     def outrun(self, version: int) -> None:
         """Go on after ``version``, which the peer holds from a predecessor of this process."""
         if version >= self.version:
-            self.version = version + 1
+            self.stamp = Stamp(self.epoch, version + 1)
 
-    def difference(self, base: int) -> pb.Record:
+    def difference(self, base: int) -> Difference:
         """The entries that changed after version ``base``; base 0 is all of them."""
-        record = pb.Record(base=base, version=self.version)
-        wire.fill_epoch(record.epoch, self.epoch)
-        for name in self._since(base):
-            entry = self.entries[name]
-            part = record.entries.add(name=name, version=entry.version)
-            if entry.value is not None:
-                part.value = entry.value
-        return record
+        entries = self.entries
+        return Difference(self.stamp, base, [(name, entries[name]) for name in self._since(base)])
 
     def _since(self, base: int) -> list[str]:
         if base == 0:
@@ -139,15 +119,14 @@ class Outgoing:
         names.reverse()
         return names
 
-    def restore(self, record: pb.Record) -> None:
+    def restore(self, saved: Difference) -> None:
         """Take over what a predecessor saved with ``difference(0)``."""
-        self.version = record.version
-        self.entries = {part.name: _entry(part) for part in record.entries}
+        self.stamp = Stamp(self.epoch, saved.stamp.version)
+        self.entries = dict(saved.entries)
         by_version = sorted(self.entries, key=lambda name: self.entries[name].version)
         self._recent = dict.fromkeys(by_version)
         self._size_bytes = sum(_size_bytes(n, e.value) for n, e in self.entries.items())
-        self._flat = None
-        self._tree.replaced()
+        self._hashes.replaced()
 
 
 class Outcome(Enum):
@@ -161,26 +140,23 @@ class Outcome(Enum):
 class Incoming:
     """A record that the other end writes, as far as it is known here."""
 
-    __slots__ = ("_flat", "_tree", "doubtful", "entries", "stamp")
+    __slots__ = ("_hashes", "doubtful", "entries", "stamp")
 
     def __init__(self) -> None:
         self.stamp = NOTHING
         self.entries: dict[str, Entry] = {}
         self.doubtful = False
-        self._flat: bytes | None = None
-        self._tree = TreeHash()
+        self._hashes = Hashes()
 
     @property
     def hash(self) -> bytes:
         """The flat hash."""
-        if self._flat is None:
-            self._flat = flat_hash(self.entries)
-        return self._flat
+        return self._hashes.flat(self.entries)
 
     @property
     def tree_hash(self) -> bytes:
         """The hash for peers that know it."""
-        return self._tree.of(self.entries)
+        return self._hashes.tree(self.entries)
 
     def values(self) -> dict[str, bytes]:
         """The entries that are known."""
@@ -195,76 +171,48 @@ class Incoming:
         self.doubtful = True
         return True
 
-    def apply(self, record: pb.Record, epoch: Epoch) -> tuple[Outcome, dict[str, bytes | None]]:
-        """Merge a difference of the writer's ``epoch``; says what changed here.
-
-        The caller has checked the record with ``acceptable``. Nothing changes unless APPLIED.
-        """
-        stamp = Stamp(epoch, record.version)
-        if record.base == 0:
+    def apply(self, difference: Difference) -> tuple[Outcome, dict[str, bytes | None]]:
+        """Merge a difference; says what changed here. Nothing changes unless APPLIED."""
+        stamp, base, entries = difference
+        if base == 0:
             if stamp < self.stamp or (stamp == self.stamp and not self.doubtful):
                 return Outcome.STALE, {}
-            entries = {part.name: _entry(part) for part in record.entries}
-            changes = _changes(self.entries, entries)
-            self.entries = entries
-            self._tree.replaced()
+            before, self.entries = self.entries, dict(entries)
+            changes = _changes(before, self.entries)
+            self._hashes.replaced()
             self.doubtful = False
         else:
             if stamp <= self.stamp:
                 return Outcome.STALE, {}
-            if epoch != self.stamp.epoch or record.base > self.stamp.version:
+            if stamp.epoch != self.stamp.epoch or base > self.stamp.version:
                 return Outcome.GAP, {}
-            changes = self._merge(record)
+            changes = self._merge(entries)
         self.stamp = stamp
-        self._flat = None
         return Outcome.APPLIED, changes
 
-    def _merge(self, record: pb.Record) -> dict[str, bytes | None]:
+    def _merge(self, entries: list[tuple[str, Entry]]) -> dict[str, bytes | None]:
         changes: dict[str, bytes | None] = {}
         written: list[str] = []
-        for part in record.entries:
-            name = part.name
-            held = self.entries.get(name)
-            if held is None or part.version > held.version:
-                entry = self.entries[name] = _entry(part)
+        ours = self.entries
+        for name, entry in entries:
+            held = ours.get(name)
+            if held is None or entry.version > held.version:
+                ours[name] = entry
                 written.append(name)
-                if (held.value if held else None) != entry.value:
+                if (None if held is None else held.value) != entry.value:
                     changes[name] = entry.value
-        self._tree.changed(written)
+        self._hashes.changed(ours, written)
         return changes
 
-    def saved(self) -> pb.Record:
+    def saved(self) -> Difference:
         """All of it, for a successor's ``restore``."""
-        record = pb.Record(version=self.stamp.version)
-        wire.fill_epoch(record.epoch, self.stamp.epoch)
-        for name, entry in self.entries.items():
-            part = record.entries.add(name=name, version=entry.version)
-            if entry.value is not None:
-                part.value = entry.value
-        return record
+        return Difference(self.stamp, 0, list(self.entries.items()))
 
-    def restore(self, record: pb.Record) -> None:
+    def restore(self, saved: Difference) -> None:
         """Take over what a predecessor held."""
-        self.stamp = Stamp(Epoch(record.epoch.term, record.epoch.counter), record.version)
-        self.entries = {part.name: _entry(part) for part in record.entries}
-        self._flat = None
-        self._tree.replaced()
-
-
-def acceptable(record: pb.Record, limits: Limits = wire.LARGE) -> bool:
-    """Whether a received record is within the session's limits and consistent in itself."""
-    if not 0 < record.version <= wire.NUMBER_MAX or record.base >= record.version:
-        return False
-    if len(record.entries) > limits.entries or wire.parse_epoch(record.epoch) is None:
-        return False
-    for part in record.entries:
-        if not record.base < part.version <= record.version:
-            return False
-        if not 0 < len(part.name.encode()) <= wire.NAME_MAX_BYTES:
-            return False
-        if len(part.value) > wire.VALUE_MAX_BYTES:
-            return False
-    return True
+        self.stamp = saved.stamp
+        self.entries = dict(saved.entries)
+        self._hashes.replaced()
 
 
 def _changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> dict[str, bytes | None]:
@@ -277,10 +225,6 @@ def _changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> dict[st
         if name not in after and held.value is not None:
             changes[name] = None
     return changes
-
-
-def _entry(part: pb.Entry) -> Entry:
-    return Entry(part.value if part.HasField("value") else None, part.version)
 
 
 def _size_bytes(name: str, value: bytes | None) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from kedge.lib.errors import KedgeError
 from kedge.sync import wire
+from kedge.sync.difference import Difference, read
 from kedge.sync.record import Incoming, Outgoing
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch
@@ -21,16 +24,35 @@ def pack(
         node=node,
         token=token or b"",
         node_key=key or b"",
-        discovered=records[0].difference(0) if records else None,
-        configured=records[1].saved() if records else None,
+        discovered=records[0].difference(0).message() if records else None,
+        configured=records[1].saved().message() if records else None,
     )
     wire.fill_epoch(state.epoch, epoch)
     return state.SerializeToString()
 
 
-def unpack(blob: bytes) -> pb.SavedChild:
+class Saved(NamedTuple):
+    """What a predecessor left."""
+
+    node: str
+    epoch: Epoch
+    token: bytes | None
+    node_key: bytes | None
+    discovered: Difference | None  # all of it; None: nothing
+    configured: Difference | None
+
+
+def unpack(blob: bytes) -> Saved:
     """Raises `KedgeError` for what is not whole."""
     state = wire.parse_saved(blob)
-    if state is None or not state.node or not (state.node_key or state.token):
+    epoch = wire.parse_epoch(state.epoch) if state is not None else None
+    if state is None or epoch is None or not state.node or not (state.node_key or state.token):
         raise KedgeError("sync.bad_state", "the saved state of the sync is damaged")
-    return state
+    return Saved(
+        state.node,
+        epoch,
+        state.token or None,
+        state.node_key or None,
+        read(state.discovered, epoch),
+        read(state.configured, epoch),
+    )

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 
 from kedge.sync.handshake import Agreed
 from kedge.sync.keys import SUITES, ReplayWindow, SessionKeys
-from kedge.sync.wire import HEADER_BYTES, Header, Kind, pack_header
+from kedge.sync.wire import HEAD_BYTES, HEADER_BYTES, Header, Kind, pack_header
 
 Address = Any  # whatever the caller's sockets use: it is compared and handed back, never read
 
@@ -25,6 +25,8 @@ COUNTERS = 1 << 32  # a key seals no more datagrams than this; a child renews it
 class State(Enum):
     """Where a session is in its life."""
 
+    __hash__ = object.__hash__  # each is one object; Enum's own is a call of Python
+
     OFFERED = "offered"  # parent: the welcome was sent, the child has not shown that it has it
     LIVE = "live"
     SILENT = "silent"  # parent: nothing heard for too long; sends nothing until it hears again
@@ -34,6 +36,8 @@ class State(Enum):
 
 class Input(Enum):
     """What can happen to a session."""
+
+    __hash__ = object.__hash__
 
     FRAME = "frame"  # an authentic, fresh sealed datagram
     SILENCE = "silence"  # nothing heard for lost_after_s (an offer: for offer_s)
@@ -91,7 +95,7 @@ class Session:
     """One end of a session: seals what goes out, opens what comes in, knows its state."""
 
     __slots__ = (
-        "address", "counter", "created_at", "heard_at", "is_parent", "key_id", "opener",
+        "address", "counter", "created_at", "heard_at", "is_parent", "key_id", "opener", "peer_head",
         "peer_key_id", "sealer", "state", "until", "version", "window",
     )  # fmt: skip
 
@@ -113,6 +117,7 @@ class Session:
         self.counter = 0  # of the next datagram that is sent
         self.version = version
         self.key_id, self.peer_key_id = key_ids
+        self.peer_head = pack_header(Kind.SEALED, self.peer_key_id, 0, version)[:HEAD_BYTES]
         self.is_parent = is_parent
         self.address = address
         self.state = State.OFFERED if is_parent else State.LIVE
@@ -146,11 +151,16 @@ class Session:
         """Whether so many datagrams went under these keys that others are wanted."""
         return self.counter >= counter or self.window.newest >= counter
 
+    @property
+    def head(self) -> bytes:
+        """What all datagrams that come in begin with, but for their flags."""
+        return pack_header(Kind.SEALED, self.key_id, 0, self.version)[:HEAD_BYTES]
+
     def seal(self, plain: bytes) -> bytes:
         """A datagram with the next counter."""
-        header = pack_header(Kind.SEALED, self.peer_key_id, self.counter, self.version)
         nonce = self.counter.to_bytes(12, "big")
         self.counter += 1
+        header = self.peer_head + nonce[4:]
         return header + self.sealer.encrypt(nonce, plain, header)
 
     def open(self, header: Header, datagram: bytes) -> tuple[bytes, bool] | None:

@@ -120,29 +120,32 @@ class Receiving:
 
     def accept(self, fragment: pb.Fragment) -> bytes | None:
         """Take in a part; returns the whole when it was the last one missing, once."""
-        in_range = 0 < fragment.count <= self._most and fragment.index < fragment.count
-        if not in_range or fragment.transfer < max(1, self.number):
+        transfer, index, count = fragment.transfer, fragment.index, fragment.count
+        if not index < count <= self._most or transfer < max(1, self.number):
             return None
-        if fragment.transfer > self.number:
-            self.number, self._count = fragment.transfer, fragment.count
+        if transfer > self.number:
+            self.number, self._count = transfer, count
             self._parts, self._next = {}, 0
-        if fragment.count != self._count or self._next == self._count:
+        if count != self._count or self._next == count:
             return None
-        self._parts.setdefault(fragment.index, fragment.part)
+        if count == 1:
+            self._next = 1
+            return fragment.part
+        self._parts.setdefault(index, fragment.part)
         while self._next in self._parts:
             self._next += 1
-        if self._next < self._count:
+        if self._next < count:
             return None
-        blob = b"".join(self._parts[index] for index in range(self._count))
+        blob = b"".join(self._parts[index] for index in range(count))
         self._parts = {}
         return blob
 
-    def acknowledgement(self) -> pb.FragmentAck:
-        """What has arrived of the newest transfer."""
-        bits = 0
+    def acknowledge(self, ack: pb.FragmentAck) -> None:
+        """Write what has arrived of the newest transfer."""
+        ack.transfer, ack.next = self.number, self._next
         if len(self._parts) > self._next:  # some have arrived out of turn
+            bits = 0
             for place in range(BEYOND_MAX_BYTES * 8):
                 if self._next + 1 + place in self._parts:
                     bits |= 1 << place
-        beyond = bits.to_bytes(-(-bits.bit_length() // 8), "little")
-        return pb.FragmentAck(transfer=self.number, next=self._next, beyond=beyond)
+            ack.beyond = bits.to_bytes(-(-bits.bit_length() // 8), "little")

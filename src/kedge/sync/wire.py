@@ -20,6 +20,7 @@ HANDSHAKE_VERSION = 1  # hello, welcome and refusal keep this form in all versio
 
 HEADER = struct.Struct(">BBBBIQ")  # magic, version, kind, flags (0), receiver's key id, counter
 HEADER_BYTES = HEADER.size
+HEAD_BYTES = 8  # of it before the counter: the same in all sealed datagrams of a session, one way
 SEAL_BYTES = 16
 MAC_BYTES = 32
 DATAGRAM_MAX_BYTES = 1200  # UDP payload that fits every path MTU (IPv6's least is 1280)
@@ -112,11 +113,12 @@ def parse_header(datagram: bytes) -> Header | None:
     return Header(version, Kind(kind), key_id, counter)
 
 
-def parse_epoch(message: pb.Epoch) -> Epoch | None:
-    """The epoch in a message, or None when its numbers are beyond belief."""
-    if message.term > NUMBER_MAX or message.counter > NUMBER_MAX:
-        return None
-    return Epoch(message.term, message.counter)
+def parse_epoch(message: pb.Epoch, expected: Epoch = NEVER) -> Epoch | None:
+    """The epoch in a message, mostly the ``expected`` one; None when its numbers are beyond belief."""
+    numbers = message.term, message.counter
+    if numbers == expected:
+        return expected
+    return Epoch(*numbers) if max(numbers) <= NUMBER_MAX else None
 
 
 def fill_epoch(message: pb.Epoch, epoch: Epoch) -> None:

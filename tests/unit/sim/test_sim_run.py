@@ -20,7 +20,8 @@ from kedge.sim.run import run
 from kedge.sim.scenario import Scenario
 from kedge.sim.shape import Shape
 from kedge.sim.shrink import shrink
-from kedge.sync.record import NOTHING, Incoming
+from kedge.sync.difference import NOTHING
+from kedge.sync.record import Incoming
 
 TELL = """
 import sys
@@ -82,9 +83,9 @@ def test_an_engine_that_ignores_holds_is_found_and_shrunk(monkeypatch: pytest.Mo
 def test_a_sync_that_takes_old_versions_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Incoming.apply
 
-    def careless(self: Incoming, record: Any, epoch: Any) -> Any:
+    def careless(self: Incoming, difference: Any) -> Any:
         self.stamp = NOTHING
-        return real(self, record, epoch)
+        return real(self, difference)
 
     monkeypatch.setattr(Incoming, "apply", careless)
     late = [s for s in range(1, 400) if "late" in kinds(draw_scenario(s).faults)]

@@ -9,6 +9,8 @@ from typing import Any
 
 from kedge.sync.child import Child, ChildOptions
 from kedge.sync.parent import Parent, ParentOptions
+from kedge.sync.transfer import Receiving
+from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch
 
 TOKEN = bytes(range(32))
@@ -140,3 +142,10 @@ class World:
     def took(self, name: str, kind: type) -> list[Any]:
         """The events of one kind at one end."""
         return [event for event in self.events[name] if isinstance(event, kind)]
+
+
+def said_by(receiver: Receiving) -> pb.FragmentAck:
+    """What the receiver of a transfer acknowledges."""
+    ack = pb.FragmentAck()
+    receiver.acknowledge(ack)
+    return ack

@@ -30,8 +30,7 @@ def test_ends_of_any_two_releases_come_to_hold_the_same(parent: int, child: int)
             entry = head._nodes["n1"].incoming.entries
             name = next(iter(entry))
             entry[name] = entry[name]._replace(value=b"rotten")
-            head._nodes["n1"].incoming._tree.replaced()
-            head._nodes["n1"].incoming._flat = None
+            head._nodes["n1"].incoming._hashes.replaced()
         world.run(0.3)
     world.run(20.0)
     assert head.discovered("n1") == end.discovered

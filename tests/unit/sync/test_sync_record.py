@@ -8,8 +8,9 @@ import pytest
 
 from kedge.lib.errors import KedgeError
 from kedge.sync import digest, wire
-from kedge.sync.digest import TREE_FROM_ENTRIES, flat_hash
-from kedge.sync.record import Incoming, Outcome, Outgoing, Stamp, acceptable
+from kedge.sync.difference import Difference, Stamp, read
+from kedge.sync.digest import KEPT_MAX_BYTES, TREE_FROM_ENTRIES
+from kedge.sync.record import Incoming, Outcome, Outgoing
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch
 
@@ -35,11 +36,11 @@ def test_only_a_difference_makes_a_version():
 def test_a_difference_holds_what_changed_since_and_merges_to_the_same():
     out = written({"a": b"1", "b": b"1"}, {"b": b"2"})
     held = Incoming()
-    assert held.apply(out.difference(0), E1) == (Outcome.APPLIED, {"a": b"1", "b": b"2"})
+    assert held.apply(out.difference(0)) == (Outcome.APPLIED, {"a": b"1", "b": b"2"})
     out.write({"c": b"3"})
     out.write({"a": None})
-    assert [part.name for part in out.difference(2).entries] == ["a", "c"]
-    assert held.apply(out.difference(2), E1) == (Outcome.APPLIED, {"a": None, "c": b"3"})
+    assert [name for name, _ in out.difference(2).entries] == ["a", "c"]
+    assert held.apply(out.difference(2)) == (Outcome.APPLIED, {"a": None, "c": b"3"})
     assert held.stamp == out.stamp
     assert held.hash == out.hash
     assert held.tree_hash == out.tree_hash
@@ -57,7 +58,7 @@ def test_the_tree_hash_follows_changes_as_if_it_were_made_anew():
             {f"n{rng.randrange(1 + turn)}": rng.choice([None, b"", rng.randbytes(4)])}
         ):
             continue
-        held.apply(out.difference(0 if turn % 50 == 0 else base), E1)
+        held.apply(out.difference(0 if turn % 50 == 0 else base))
         again = Outgoing(E1)
         again.restore(out.difference(0))
         assert held.tree_hash == out.tree_hash == again.tree_hash
@@ -79,47 +80,48 @@ def test_one_change_in_a_large_record_costs_no_look_at_the_others():
         assert out.tree_hash != whole
         assert len(said) == 3
         assert sum(said) < 10_000
-    assert [part.name for part in out.difference(1).entries] == ["n7"]
+    assert [name for name, _ in out.difference(1).entries] == ["n7"]
 
 
 def test_what_is_older_or_builds_on_nothing_held_changes_nothing():
     out = written({"a": b"1"}, {"a": b"2"}, {"a": b"3"})
     held = Incoming()
-    assert held.apply(out.difference(2), E1)[0] is Outcome.GAP
+    assert held.apply(out.difference(2))[0] is Outcome.GAP
     full = out.difference(0)
-    held.apply(full, E1)
+    held.apply(full)
     before = dict(held.entries)
-    assert held.apply(full, E1)[0] is Outcome.STALE
-    assert held.apply(written({"a": b"old"}).difference(0), E1)[0] is Outcome.STALE
-    newer = Outgoing(Epoch(1, 0))
-    newer.write({"a": b"1"})
-    newer.outrun(99)
-    assert held.apply(newer.difference(0), Epoch(1, 0))[0] is Outcome.STALE
+    assert held.apply(full)[0] is Outcome.STALE
+    assert held.apply(written({"a": b"old"}).difference(0))[0] is Outcome.STALE
+    older, newer = Outgoing(Epoch(1, 0)), Outgoing(Epoch(1, 2))
+    for each in (older, newer):
+        each.write({"a": b"1"})
+        each.outrun(99)
+    assert held.apply(older.difference(0))[0] is Outcome.STALE
     assert held.entries == before
-    assert held.apply(newer.difference(1), Epoch(1, 2))[0] is Outcome.GAP
-    assert held.apply(newer.difference(0), Epoch(1, 2))[0] is Outcome.APPLIED
+    assert held.apply(newer.difference(1))[0] is Outcome.GAP
+    assert held.apply(newer.difference(0))[0] is Outcome.APPLIED
 
 
 def test_a_doubt_is_mended_by_everything_at_the_same_version():
     out = written({"a": b"1"})
     held = Incoming()
-    held.apply(out.difference(0), E1)
+    held.apply(out.difference(0))
     held.compare(out.stamp, out.hash)
     assert not held.doubtful
     held.compare(Stamp(E1, 2), bytes(16))
     assert not held.doubtful  # another version says nothing
     held.compare(out.stamp, bytes(16))
     assert held.doubtful
-    assert held.apply(out.difference(0), E1) == (Outcome.APPLIED, {})
+    assert held.apply(out.difference(0)) == (Outcome.APPLIED, {})
     assert not held.doubtful
 
 
 def test_everything_drops_names_that_the_writer_does_not_know():
     held = Incoming()
-    held.apply(written({"a": b"1", "b": b"1"}).difference(0), E1)
+    held.apply(written({"a": b"1", "b": b"1"}).difference(0))
     later = Outgoing(Epoch(2, 0))
     later.write({"b": b"1"})
-    assert held.apply(later.difference(0), Epoch(2, 0)) == (Outcome.APPLIED, {"a": None})
+    assert held.apply(later.difference(0)) == (Outcome.APPLIED, {"a": None})
 
 
 def test_the_hash_covers_names_values_and_unknowns():
@@ -137,7 +139,7 @@ def test_the_hash_covers_names_values_and_unknowns():
         out = Outgoing(E1)
         out.write(dict.fromkeys(state, b"x"))
         out.write(state)
-        digests.add(flat_hash(out.entries))
+        digests.add(out.hash)
     assert len(digests) == len(states)
 
 
@@ -157,7 +159,32 @@ def test_limits_are_said_and_leave_the_record_as_it_was():
     assert (out.version, list(out.entries)) == (1, ["a"])
 
 
-def test_received_records_beyond_the_limits_are_not_acceptable():
+def test_hashes_follow_changes_as_if_they_were_made_anew():
+    """Of small records, with values that are large, unknown or new, and after all was replaced."""
+    rng = random.Random(3)
+    out, held = Outgoing(E1), Incoming()
+    values = [None, b"", b"1", bytes(300), bytes(KEPT_MAX_BYTES)]
+    for turn in range(400):
+        base = out.version
+        if out.write({rng.choice("ebäacd"): rng.choice(values) for _ in range(2)}):
+            held.apply(out.difference(0 if turn % 9 == 0 else base))
+            again = Outgoing(E1)
+            again.restore(out.difference(0))
+            assert held.hash == out.hash == again.hash
+            assert held.tree_hash == held.hash
+
+
+def test_a_received_record_comes_back_as_it_went():
+    out = written({"a": b"1", "b": b""}, {"c": None, "a": None}, {"d": b"2"})
+    for base in range(3):
+        assert read(out.difference(base).message(), Epoch(9, 9)) == out.difference(base)
+    message = out.difference(1).message()
+    message.ClearField("epoch")
+    said = read(message, Epoch(9, 9))
+    assert said is not None and said.stamp == Stamp(Epoch(9, 9), 3)
+
+
+def test_received_records_beyond_the_limits_are_not_taken():
     def record(**change: int) -> pb.Record:
         made = pb.Record(base=1, version=2)
         made.entries.add(name="a", version=2, value=b"")
@@ -165,16 +192,21 @@ def test_received_records_beyond_the_limits_are_not_acceptable():
             setattr(made, name, value)
         return made
 
-    assert acceptable(record())
-    assert not acceptable(record(version=0))
-    assert not acceptable(record(base=2))
-    assert not acceptable(record(version=2**63))
-    bad = record()
-    bad.entries[0].version = 3
-    assert not acceptable(bad)
-    bad = record()
-    bad.entries[0].name = ""
-    assert not acceptable(bad)
+    def taken(made: pb.Record, limits: wire.Limits = wire.LARGE) -> Difference | None:
+        return read(made, E1, limits)
+
+    assert taken(record())
+    assert not taken(record(version=0))
+    assert not taken(record(base=2))
+    assert not taken(record(version=2**63))
+    assert not taken(record(), wire.Limits(0, 1000))
+    for name, value in (
+        ("version", 1), ("version", 3), ("name", ""), ("name", "ä" * 128),
+        ("value", bytes(wire.VALUE_MAX_BYTES + 1)),
+    ):  # fmt: skip
+        bad = record()
+        setattr(bad.entries[0], name, value)
+        assert not taken(bad)
     bad = record()
     bad.epoch.term = 2**63
-    assert not acceptable(bad)
+    assert not taken(bad)

@@ -7,6 +7,7 @@ import random
 from kedge.sync import wire
 from kedge.sync.transfer import RETRY_MAX_S, WINDOW_FIRST, Receiving, Sending
 from kedge.sync.v1 import sync_pb2 as pb
+from unit.sync.sync_world import said_by
 
 
 def sending(size: int = 100 * wire.FRAGMENT_BYTES, number: int = 1) -> Sending:
@@ -21,7 +22,7 @@ def test_a_large_update_arrives_whole_over_a_link_that_loses_a_third():
             if rng.random() > 0.33:
                 whole = receiver.accept(part) or whole
         if rng.random() > 0.33:
-            sender.acknowledged(receiver.acknowledgement(), now)
+            sender.acknowledged(said_by(receiver), now)
         if sender.done:
             break
         now = max(now + 0.001, sender.due_at(now))
@@ -36,7 +37,7 @@ def test_the_first_window_is_small_and_opens_with_acknowledgements():
     assert sender.parts(0.0) == []
     for part in first:
         receiver.accept(part)
-    sender.acknowledged(receiver.acknowledgement(), 0.01)
+    sender.acknowledged(said_by(receiver), 0.01)
     assert len(sender.parts(0.01)) == 2 * WINDOW_FIRST
 
 
@@ -64,10 +65,10 @@ def test_the_receiver_ignores_what_does_not_fit():
     assert receiver.accept(pb.Fragment(transfer=2, index=1, count=2, part=b"b")) is None
     assert receiver.accept(pb.Fragment(transfer=2, index=0, count=3, part=b"x")) is None
     assert receiver.accept(pb.Fragment(transfer=1, index=0, count=1, part=b"old")) is None
-    assert receiver.acknowledgement() == pb.FragmentAck(transfer=2, next=0, beyond=b"\1")
+    assert said_by(receiver) == pb.FragmentAck(transfer=2, next=0, beyond=b"\1")
     assert receiver.accept(pb.Fragment(transfer=2, index=0, count=2, part=b"a")) == b"ab"
     assert receiver.accept(pb.Fragment(transfer=2, index=0, count=2, part=b"a")) is None
-    assert receiver.acknowledgement() == pb.FragmentAck(transfer=2, next=2)
+    assert said_by(receiver) == pb.FragmentAck(transfer=2, next=2)
 
 
 def test_the_sender_ignores_acknowledgements_that_are_not_of_it():
