@@ -91,7 +91,7 @@ class Calls:
         names = slots.names[: max(0, count) * size].tobytes()
         start = name = 0
         for length in slots.sizes_in[: max(0, count)].tolist():
-            add((data[start : start + length].tobytes(), readable(names[name : name + size])))
+            add((data[start : start + length].tobytes(), readable[names[name : name + size]]))
             start += SLOT_BYTES
             name += size
         return batch
@@ -103,7 +103,7 @@ class Calls:
         start = name = count = 0
         for datagram, address in batch[:AT_ONCE]:
             try:
-                names[name : name + size] = packed(address)
+                names[name : name + size] = packed[address]
             except OSError:
                 if not count:
                     raise
@@ -124,36 +124,42 @@ class Names:
     """Addresses as the kernel has them and as people do: each is worked out once."""
 
     def __init__(self, family: int) -> None:
-        self._family = family
-        self._layout = struct.Struct("=H2s4s8x" if family == socket.AF_INET else "=H2s4x16sI")
-        self.size = self._layout.size
-        self._readable: dict[bytes, Address] = {}
-        self._packed: dict[Address, bytes] = {}
+        layout = struct.Struct("=H2s4s8x" if family == socket.AF_INET else "=H2s4x16sI")
+        self.size = layout.size
+        self.readable = Readable(family, layout)
+        self.packed = Packed(family, layout)
 
-    def readable(self, name: bytes) -> Address:
-        """A struct sockaddr_in or sockaddr_in6 as host and port."""
-        known = self._readable.get(name)
-        if known is None:
-            _, port, host, *_ = self._layout.unpack(name)
-            known = socket.inet_ntop(self._family, host), int.from_bytes(port, "big")
-            self._remember(name, known)
-        return known
 
-    def packed(self, address: Address) -> bytes:
-        """The other way round; a host's name is looked up each time. OSError for what is no address."""
-        known = self._packed.get(address)
-        if known is None:
-            found = socket.getaddrinfo(*address, self._family, socket.SOCK_DGRAM)[0][4]
-            host, port, *more = found  # and, of the sixth version: flow, scope
-            packed = socket.inet_pton(self._family, str(host)), int(port).to_bytes(2, "big")
-            known = self._layout.pack(self._family, packed[1], packed[0], *more[1:])
-            if host == address[0]:
-                self._remember(known, address)
-        return known
+class Readable(dict[bytes, Address]):
+    """A struct sockaddr_in or sockaddr_in6 as host and port."""
 
-    def _remember(self, name: bytes, address: Address) -> None:
-        if len(self._readable) >= KNOWN_MAX:
-            self._readable.clear()
-            self._packed.clear()
-        self._readable[name] = address
-        self._packed[address] = name
+    def __init__(self, family: int, layout: struct.Struct) -> None:
+        super().__init__()
+        self._family, self._layout = family, layout
+
+    def __missing__(self, name: bytes) -> Address:
+        if len(self) >= KNOWN_MAX:
+            self.clear()
+        _, port, host, *_ = self._layout.unpack(name)
+        address = socket.inet_ntop(self._family, host), int.from_bytes(port, "big")
+        self[name] = address
+        return address
+
+
+class Packed(dict[Address, bytes]):
+    """The other way round; a host's name is looked up each time. OSError for what is no address."""
+
+    def __init__(self, family: int, layout: struct.Struct) -> None:
+        super().__init__()
+        self._family, self._layout = family, layout
+
+    def __missing__(self, address: Address) -> bytes:
+        if len(self) >= KNOWN_MAX:
+            self.clear()
+        found = socket.getaddrinfo(*address, self._family, socket.SOCK_DGRAM)[0][4]
+        host, port, *more = found  # and, of the sixth version: flow, scope
+        packed = socket.inet_pton(self._family, str(host)), int(port).to_bytes(2, "big")
+        name = self._layout.pack(self._family, packed[1], packed[0], *more[1:])
+        if host == address[0]:
+            self[address] = name
+        return name

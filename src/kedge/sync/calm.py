@@ -39,7 +39,6 @@ class Calm:
             return False
         if plain != self._heard:
             return False
-        window.newest = counter
-        window.run += 1
+        window.mark(counter)
         session.heard_at = now
         return True

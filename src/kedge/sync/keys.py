@@ -107,21 +107,21 @@ class ReplayWindow:
     Those that come in turn, nearly all, are only counted; the bitmap follows when it is wanted.
     """
 
-    __slots__ = ("_seen", "newest", "run")
+    __slots__ = ("_run", "_seen", "newest")
 
     SIZE = 1024
 
     def __init__(self) -> None:
         self.newest = -1
-        self.run = 0  # the newest ones, in turn, that the bitmap does not show yet
-        self._seen = 0  # bit i: newest - run - i
+        self._run = 0  # the newest ones, in turn, that the bitmap does not show yet
+        self._seen = 0  # bit i: newest - _run - i
 
     def fresh(self, counter: int) -> bool:
         """Whether a datagram with this counter may still be accepted."""
         behind = self.newest - counter
         if behind < 0:
             return True
-        if self.run:
+        if self._run:
             self._catch_up()
         return behind < self.SIZE and not self._seen >> behind & 1
 
@@ -129,9 +129,9 @@ class ReplayWindow:
         """Note an authentic counter; True when it is the newest so far."""
         if counter == self.newest + 1:
             self.newest = counter
-            self.run += 1
+            self._run += 1
             return True
-        if self.run:
+        if self._run:
             self._catch_up()
         behind = self.newest - counter
         if behind >= 0:
@@ -142,7 +142,12 @@ class ReplayWindow:
         self.newest = counter
         return True
 
+    def mark_all_before(self, counter: int) -> None:
+        """Note the counters that came in turn since the newest."""
+        self._run += counter - 1 - self.newest
+        self.newest = counter - 1
+
     def _catch_up(self) -> None:
-        run = min(self.run, self.SIZE)
+        run = min(self._run, self.SIZE)
         self._seen = (self._seen << run | ((1 << run) - 1)) & ((1 << self.SIZE) - 1)
-        self.run = 0
+        self._run = 0

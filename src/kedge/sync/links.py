@@ -84,6 +84,7 @@ class Links:
 
     def send(self, link: Link, frame: pb.Frame) -> bytes:
         """Seal a frame and put it with what is to be sent; returns its bytes."""
+        self.pulses.drop(link)
         session = link.session
         plain = frame.SerializeToString()
         self.loose.append((session.seal(plain), session.address))
@@ -92,8 +93,7 @@ class Links:
     def touch(self, link: Link) -> None:
         """The link may have something to say."""
         self._ready[link.session.key_id] = link
-        if link.pulse is not None:
-            self.pulses.drop(link)
+        self.pulses.drop(link)
 
     def take_ready(self, now: float) -> list[Link]:
         """The links that may have something to say or to do; each is then given ``wake``."""
@@ -102,6 +102,7 @@ class Links:
             link = self._links.get(key_id)
             if link is not None and link.wake_at == at:
                 link.wake_at = NEVER_AT
+                self.pulses.settle(link)
                 self._ready[key_id] = link
         ready, self._ready = self._ready, {}
         return list(ready.values())

@@ -4,8 +4,8 @@ Most of what a parent hears is this: a node asks, nothing has changed at either 
 was read and answered in the ordinary way, with nothing left to say, the same words get the same answer
 until something happens: only the seals differ. What is checked is the same, too: the session's key, its
 counter (here: exactly the next one; after a gap all go the ordinary way again, so that no late one can
-undo what was said since), its authenticity. Whoever changes what
-would be answered must `drop` the pulse; the ordinary way does so first of all.
+undo what was said since), its authenticity. Whoever reads or writes the session, or changes what would be
+answered, must `drop` the pulse; the ordinary way does so first of all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 
-from kedge.sync.session import Address, State
+from kedge.sync.session import Address
+from kedge.sync.wire import HEAD_BYTES, HEADER_BYTES
 
 if TYPE_CHECKING:
     from kedge.sync.links import Link
@@ -27,19 +28,37 @@ Opened = Callable[["Link", int, bytes, Address, float], None]
 
 
 class Pulse:
-    """What one child says and what it is answered, sealed with the session's keys."""
+    """What one child says and what it is answered, sealed with the session's keys.
 
-    __slots__ = ("answer", "decrypt", "encrypt", "head", "heard", "link", "session")
+    While it lasts, what a heartbeat changes of the session is kept here: a parent of thousands waits
+    longer for a place in memory that it has not seen lately than a step of code takes.
+    """
+
+    __slots__ = (
+        "address", "answer", "awaited", "counter", "decrypt", "encrypt", "head", "heard", "heard_at",
+        "link",
+    )  # fmt: skip
 
     def __init__(self, link: Link, heard: bytes, answer: bytes) -> None:
         session = link.session
         self.link = link
-        self.session = session
         self.heard = heard
         self.answer = answer
         self.decrypt = session.opener.decrypt
         self.encrypt = session.sealer.encrypt
         self.head = session.peer_head
+        self.counter = session.counter
+        self.awaited = session.window.newest + 1
+        self.heard_at = session.heard_at
+        self.address = session.address
+
+    def settle(self) -> None:
+        """Let the session know what it would, had all gone the ordinary way."""
+        session = self.link.session
+        session.counter = self.counter
+        session.window.mark_all_before(self.awaited)
+        session.heard_at = self.heard_at
+        session.address = self.address
 
 
 class Pulses:
@@ -48,10 +67,15 @@ class Pulses:
     def __init__(self) -> None:
         self._pulses: dict[bytes, Pulse] = {}
 
+    def settle(self, link: Link) -> None:
+        """Somebody looks at the link's session."""
+        if link.pulse is not None:
+            self._pulses[link.pulse].settle()
+
     def drop(self, link: Link) -> None:
         """The link has more to say, or something else."""
         if link.pulse is not None:
-            self._pulses.pop(link.pulse, None)
+            self._pulses.pop(link.pulse).settle()
             link.pulse = None
 
     def keep(self, link: Link, heard: bytes, answer: bytes) -> None:
@@ -69,30 +93,26 @@ class Pulses:
     ) -> None:
         """Answer to ``out`` what can be answered here; all else goes to the caller's ordinary way, what
         had to be decrypted to see that, as ``opened``."""
-        find, live = self._pulses.get, State.LIVE
+        find = self._pulses.get
         for datagram, address in batch:
-            pulse = find(datagram[:8])
-            if pulse is None:
-                slow(datagram, address, now)
-                continue
-            session = pulse.session
-            window, number = session.window, datagram[8:16]
-            counter = int.from_bytes(number, "big")
-            if counter != window.newest + 1 or session.state is not live:
+            pulse = find(datagram[:HEAD_BYTES])
+            number = datagram[HEAD_BYTES:HEADER_BYTES]
+            if pulse is None or int.from_bytes(number, "big") != pulse.awaited:
                 slow(datagram, address, now)
                 continue
             try:
-                plain = pulse.decrypt(_PAD + number, datagram[16:], datagram[:16])
+                plain = pulse.decrypt(
+                    _PAD + number, datagram[HEADER_BYTES:], datagram[:HEADER_BYTES]
+                )
             except InvalidTag:
                 continue
             if plain != pulse.heard:
-                opened(pulse.link, counter, plain, address, now)
+                opened(pulse.link, pulse.awaited, plain, address, now)
                 continue
-            window.newest = counter
-            window.run += 1
-            session.heard_at = now
-            session.address = address
-            number = session.counter.to_bytes(8, "big")
-            session.counter += 1
-            head = pulse.head + number
-            out.append((head + pulse.encrypt(_PAD + number, pulse.answer, head), address))
+            pulse.awaited += 1
+            pulse.heard_at = now
+            pulse.address = address
+            nonce = pulse.counter.to_bytes(12, "big")
+            pulse.counter += 1
+            head = pulse.head + nonce[4:]
+            out.append((head + pulse.encrypt(nonce, pulse.answer, head), address))

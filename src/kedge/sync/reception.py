@@ -44,6 +44,7 @@ class Reception:
         if link is None:
             self._door.unknown_key(header, datagram, address, now)
             return
+        self._links.pulses.drop(link)
         opened = link.session.open(header, datagram)
         if opened is not None:
             self._read(link, header.counter, opened[0], address, now, newest=opened[1])
@@ -52,6 +53,7 @@ class Reception:
         self, link: Link, counter: int, plain: bytes, address: Address, now: float
     ) -> None:
         """Take in the inside of an authentic datagram whose counter is just the next one."""
+        self._links.pulses.drop(link)
         link.session.window.mark(counter)
         self._read(link, counter, plain, address, now, newest=True)
 

@@ -13,7 +13,7 @@ import pytest
 
 from kedge.master import datagrams, many
 from kedge.master.host import RECEIVE_BUFFER_BYTES, grow_receive_buffer
-from kedge.master.many import AT_ONCE, SLOT_BYTES, Address, Batch, Calls, Names
+from kedge.master.many import AT_ONCE, SLOT_BYTES, Batch, Calls, Names
 from kedge.sync.wire import DATAGRAM_MAX_BYTES
 
 
@@ -23,16 +23,17 @@ def udp() -> socket.socket:
     return opened
 
 
-class LocalNames(Names):
+class LocalNames:
     """Of local sockets: paths."""
 
-    _layout = struct.Struct("=H108s")
+    size = 110
 
-    def __init__(self, family: int) -> None:
-        self._family, self.size = family, self._layout.size
+    def __init__(self, _family: int) -> None:
+        self.readable: dict[bytes, str] = {}
+        self.packed = self
 
-    def packed(self, address: Address) -> bytes:
-        return self._layout.pack(self._family, str(address).encode())
+    def __getitem__(self, path: str) -> bytes:
+        return struct.pack("=H108s", socket.AF_UNIX, path.encode())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: SO_RCVBUFFORCE")
@@ -168,5 +169,5 @@ def test_addresses_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPat
     names = Names(socket.AF_INET)
     for number in range(25):
         address = "10.77.0.1", number
-        assert names.readable(names.packed(address)) == address
-    assert len(names._readable) <= 10 and len(names._packed) <= 10
+        assert names.readable[names.packed[address]] == address
+    assert max(len(names.readable), len(names.packed)) <= 10

@@ -77,9 +77,10 @@ def test_a_heartbeat_counts_once_and_only_if_it_is_authentic(read: list[int]):
     now = world.clock("head")
     link = head._links.get(head._nodes["n1"].current)
     assert link is not None
+    head._links.pulses.settle(link)
     heard_at = link.session.heard_at
     counter = (link.session.window.newest + 1).to_bytes(8, "big")
-    for datagram in (beat, beat[:-1] + bytes([beat[-1] ^ 1]), beat[:8] + counter + beat[16:]):
+    for datagram in (beat[:8] + counter + beat[16:], beat, beat[:-1] + bytes([beat[-1] ^ 1])):
         head.receive([(datagram, "thief")], now + 5.0)
     assert head.datagrams_to_send(now) == []
     assert (link.session.address, link.session.heard_at) == ("n1", heard_at)
@@ -195,6 +196,7 @@ def test_no_key_seals_more_than_it_may():
     (frame,) = exchange.write(world.now)
     session.counter = COUNTERS
     link = world.ends["head"]._links.get(world.ends["head"]._nodes["n1"].current)
+    world.ends["head"]._links.pulses.settle(link)
     before = link.session.window.newest
     world.ends["head"].receive([(session.seal(frame.SerializeToString()), "n1")], world.now)
     assert link.session.window.newest == before
