@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import random
 from collections.abc import Callable, Collection, Mapping
 
-from kedge.master import datagrams
-from kedge.master.datagrams import Batch, Port
 from kedge.master.host import Host
 from kedge.master.late_writes import LateWrites
 from kedge.master.permits import BootPermit
+from kedge.master.pump import Pump
 from kedge.master.settings import Settings
 from kedge.master.tree.entries import is_peer
 from kedge.sync.door import ParentOptions
@@ -25,7 +23,7 @@ PERMIT_LASTS_S = 600.0
 
 
 class Link:
-    """Owns the UDP socket and the timer of one `Parent`; tells events to ``told``."""
+    """A `Parent`, what it says to each node, and the keys that it knows; tells events to ``told``."""
 
     def __init__(
         self,
@@ -40,9 +38,6 @@ class Link:
         self._host = host
         self._clock = host.clock
         self.told = told
-        self._port: Port | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._flush_due = False
         self._records: dict[str, dict[str, bytes]] = {}
         self._written: dict[str, Epoch] = {}  # in which tenure a record was last written whole
         self.keys: dict[str, tuple[Epoch, bytes]] = {}
@@ -55,6 +50,7 @@ class Link:
             chance=random.Random(host.random_number()),
             options=ParentOptions(heartbeat_s=settings.heartbeat_s, large=is_peer),
         )
+        self._pump = Pump(self.parent, host.clock, self._hear)
         for node, record in writes.records(KIND).items():
             epoch = Epoch(record["term"], record["counter"])
             self.keys[node] = (epoch, base64.b64decode(record["key"]))
@@ -63,12 +59,7 @@ class Link:
     async def open(self) -> None:
         """Bind the socket; raises `KedgeError` when the port is taken."""
         sock = self._host.open_socket(self._settings.sync_address, self._settings.sync_port)
-        self._port = await datagrams.listen(sock, self._receive)
-        self._flush()
-
-    def _receive(self, batch: Batch) -> None:
-        self.parent.receive(batch, self._clock.now())
-        self._soon()
+        await self._pump.open(sock)
 
     def put(self, node: str, name: str, value: bytes | None) -> None:
         """Set (None: remove) an entry of the configured record of ``node``."""
@@ -85,7 +76,7 @@ class Link:
         tenure = self.tenure(node)
         if tenure is not None and self._written.get(node) == tenure:
             self.parent.change_configured(node, entries)  # however large the record is
-            self._soon()
+            self._pump.soon()
         else:
             self.write(node)
 
@@ -95,7 +86,7 @@ class Link:
         if tenure is not None and node in self._records:
             self.parent.set_configured(node, self._records[node], tenure)
             self._written[node] = tenure
-            self._soon()
+            self._pump.soon()
 
     def entry(self, node: str, name: str) -> bytes | None:
         """An entry of the configured record of ``node``."""
@@ -158,25 +149,10 @@ class Link:
         self.parent.forget(node)
         self._writes.put(KIND, node, None)
 
-    def _soon(self) -> None:
-        if not self._flush_due and self._port is not None:
-            self._flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_due = False
-        self._tell()
-        if self._port is None:
-            return
-        self._port.send(self.parent.datagrams_to_send(self._clock.now()))
-        self._tell()
-        self._set_timer()
-
-    def _tell(self) -> None:
-        while (event := self.parent.next_event()) is not None:
-            if isinstance(event, Joined):
-                self._keep_key(event.node, event.epoch, event.node_key)
-            self.told(event)
+    def _hear(self, event: ParentEvent) -> None:
+        if isinstance(event, Joined):
+            self._keep_key(event.node, event.epoch, event.node_key)
+        self.told(event)
 
     def _keep_key(self, node: str, epoch: Epoch, key: bytes) -> None:
         self.keys[node] = (epoch, key)
@@ -187,21 +163,6 @@ class Link:
         }
         self._writes.put(KIND, node, record)
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = self.parent.next_timeout()
-        if due is not None:
-            delay_s = max(0.0, due - self._clock.now())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
-
     def close(self) -> None:
         """Say good-bye, so that agents seek another parent at once, and close the socket."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._port is not None:
-            self.parent.close()
-            self._port.send(self.parent.datagrams_to_send(self._clock.now()))
-            self._port.close()
-            self._port = None
+        self._pump.close()

@@ -15,7 +15,7 @@ Sans-IO. The shell around it (the agent's selectors loop) does this and nothing 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kedge.lib.errors import KedgeError
 from kedge.sync import wire
@@ -182,6 +182,11 @@ class Child:
             session = self._current[0]
             if header.key_id == session.peer_key_id:
                 self._course.doubt_session(now)
+
+    def receive(self, batch: Iterable[tuple[bytes, Address]], now: float) -> None:
+        """Take in many datagrams."""
+        for datagram, address in batch:
+            self.receive_datagram(datagram, address, now)
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
         """Everything to send now."""

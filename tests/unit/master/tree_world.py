@@ -177,14 +177,15 @@ class Cut:
 
 def cut(end: Any) -> None:
     """Cut a link or an uplink, both ways."""
-    end._port = Cut(end._port)
-    end._receive_before = end._port.port._received
-    end._port.port._received = lambda batch: None
+    pump = end._pump
+    pump._port = Cut(pump._port)
+    pump._port.port._received = lambda batch: None
 
 
 def mend(end: Any) -> None:
-    end._port = end._port.port
-    end._port._received = end._receive_before
+    pump = end._pump
+    pump._port = pump._port.port
+    pump._port._received = pump._receive
 
 
 def free_port() -> int:

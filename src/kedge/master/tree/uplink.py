@@ -6,7 +6,6 @@ be had goes on with it. The lease is not kept: an answer is worth something only
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import random
@@ -15,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from kedge.lib.errors import KedgeError
-from kedge.master import datagrams
-from kedge.master.datagrams import Batch, Port
 from kedge.master.host import Host
 from kedge.master.late_writes import LateWrites
+from kedge.master.pump import Pump
 from kedge.master.settings import Settings
 from kedge.master.tree.entries import LEASE, peer_of
 from kedge.sync.child import Child
-from kedge.sync.events import Configured, ParentLost, Refused, SessionUp
+from kedge.sync.events import ChildEvent, Configured, ParentLost, Refused, SessionUp
 from kedge.sync.session import Address
 from kedge.sync.wire import Epoch
 
@@ -31,21 +29,19 @@ PORT = 8471
 
 
 class Uplink:
-    """Owns the UDP socket and the timer of one `Child`. ``changed`` hears of every new record."""
+    """A `Child`, and what it was told last. ``changed`` hears of every new record."""
 
     changed: Callable[[], None]
 
     def __init__(self, settings: Settings, writes: LateWrites, host: Host) -> None:
         self._settings, self._writes, self._host = settings, writes, host
         self._clock = host.clock
-        self._port: Port | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._flush_due = False
         kept = writes.records(ABOVE)
         self.entries = {name: base64.b64decode(record["value"]) for name, record in kept.items()}
         self.refused = ""
         self.lost_at: float | None = host.clock.wall()
         self.child = self._child()
+        self._pump = Pump(self.child, host.clock, self._hear)
 
     @property
     def parent(self) -> str:
@@ -56,60 +52,30 @@ class Uplink:
     async def open(self) -> None:
         """Bind the socket."""
         sock = self._host.open_socket(self._settings.sync_address, 0)
-        self._port = await datagrams.listen(sock, self._receive)
-        self._flush()
-
-    def _receive(self, batch: Batch) -> None:
-        for datagram, address in batch:
-            self.child.receive_datagram(datagram, address, self._clock.now())
-        self._soon()
+        await self._pump.open(sock)
 
     def report(self, changes: Mapping[str, bytes | None]) -> None:
         """Tell the master: all of it or nothing, with the next datagrams."""
         self.child.discover(changes)
-        self._soon()
+        self._pump.soon()
 
     def close(self) -> None:
         """Say good-bye and close the socket."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._port is not None:
-            self.child.close()
-            self._send()
-            self._port.close()
-            self._port = None
+        self._pump.close()
 
-    def _soon(self) -> None:
-        if not self._flush_due and self._port is not None:
-            self._flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_due = False
-        self._take_events()
-        if self._port is not None:
-            self._send()
-            self._take_events()
-            self._set_timer()
-
-    def _send(self) -> None:
-        assert self._port is not None
-        self._port.send(self.child.datagrams_to_send(self._clock.now()))
-
-    def _take_events(self) -> None:
-        while (event := self.child.next_event()) is not None:
-            match event:
-                case SessionUp():
-                    self.lost_at, self.refused = None, ""
-                    saved = base64.b64encode(self.child.export(records=False)).decode()
-                    self._writes.put(KIND, "session", {"saved": saved})
-                case ParentLost():
-                    self.lost_at = self._clock.wall()
-                case Refused(reason=reason):
-                    self.refused = reason
-                case Configured(entries=entries):
-                    self._keep(dict(entries))
-                    self.changed()
+    def _hear(self, event: ChildEvent) -> None:
+        match event:
+            case SessionUp():
+                self.lost_at, self.refused = None, ""
+                saved = base64.b64encode(self.child.export(records=False)).decode()
+                self._writes.put(KIND, "session", {"saved": saved})
+            case ParentLost():
+                self.lost_at = self._clock.wall()
+            case Refused(reason=reason):
+                self.refused = reason
+            case Configured(entries=entries):
+                self._keep(dict(entries))
+                self.changed()
 
     def _keep(self, entries: dict[str, bytes]) -> None:
         for name in self.entries.keys() - entries.keys():
@@ -118,15 +84,6 @@ class Uplink:
             if name != LEASE and self.entries.get(name) != value:
                 self._writes.put(ABOVE, name, {"value": base64.b64encode(value).decode()})
         self.entries = entries
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = self.child.next_timeout()
-        if due is not None:
-            delay_s = max(0.0, due - self._clock.now())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
 
     def _child(self) -> Child:
         settings, host = self._settings, self._host
