@@ -153,7 +153,7 @@ done
 """
 KILLER = """[Unit]
 DefaultDependencies=no
-After=kedge-up.service
+After=kedge-agent.service
 [Service]
 Type=oneshot
 ExecStart=/usr/local/sbin/kill-agent

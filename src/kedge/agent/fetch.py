@@ -29,23 +29,23 @@ Arrived = Callable[[int], None]
 
 class Wanted(NamedTuple):
     """A blob to fetch: its digest (``sha256:<hex>``) and its exact size; for errors: the first
-    part of their codes, what it is, and what an operator does about it. Where its ``blake2b`` (32 bytes,
-    in hex) is known, that is checked in the place of the digest."""
+    part of their codes, what it is, and what an operator does about it. Where its ``sha512`` (in hex)
+    is known, that is checked in the place of the digest."""
 
     digest: str
     size_bytes: int
     area: str = "image"
     what: str = "a layer"
     next_step: str = "Import the image again: kedge image import <reference>"
-    blake2b: str = ""
+    sha512: str = ""
 
     def checking(self) -> _Hash:
         """A new hash of what is checked."""
-        return hashlib.blake2b(digest_size=32) if self.blake2b else hashlib.sha256()
+        return hashlib.sha512() if self.sha512 else hashlib.sha256()
 
     def fits(self, found: str) -> bool:
         """Whether a hash in hex is the right one."""
-        return found == (self.blake2b or self.digest.removeprefix("sha256:"))
+        return found == (self.sha512 or self.digest.removeprefix("sha256:"))
 
 
 class _Hash(Protocol):
@@ -153,7 +153,9 @@ def _append(url: str, wanted: Wanted, part: _Part, arrived: Arrived) -> None:
 
 def _connect(url: str) -> socket.socket:
     host, _, port = url.removeprefix("http://").rpartition(":")
-    return socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S)
+    # as bytes: a text would have Python load the rules of international names
+    address = (host.strip("[]").encode(), int(port))
+    return socket.create_connection(address, timeout=_CONNECT_TIMEOUT_S)
 
 
 def _ask(connection: socket.socket, path: str, begin: int) -> tuple[int, str, bytes]:

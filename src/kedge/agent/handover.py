@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kedge.agent import placing
-from kedge.agent.living_on import WAKE
 from kedge.lib.errors import KedgeError
 from kedge.lib.host_files import HostFile
 
@@ -41,7 +40,7 @@ SurviveFinalKillSignal=yes
 IgnoreOnIsolate=yes
 StartLimitIntervalSec=0
 Requires=run-kedge-layer0.mount
-After=run-kedge-layer0.mount
+After=run-kedge-layer0.mount multi-user.target
 Conflicts=reboot.target kexec.target poweroff.target halt.target
 Before=reboot.target kexec.target poweroff.target halt.target
 
@@ -53,17 +52,6 @@ Restart=always
 RestartSec=2
 KillMode=mixed
 OOMScoreAdjust=-900
-"""
-
-UP_UNIT = f"""\
-[Unit]
-Description=Tell Kedge's agent that the system is up
-DefaultDependencies=no
-After=multi-user.target
-
-[Service]
-Type=oneshot
-ExecStart={LAYER0}/usr/bin/busybox timeout 5 {LAYER0}/usr/bin/busybox sh -c 'echo up >/run/{WAKE}'
 """
 
 _NETWORK_UNIT = """\
@@ -156,13 +144,12 @@ def network_file(root: str, mac: str, listed: frozenset[str]) -> HostFile | None
 
 def inject_units(run: str) -> None:
     """Write the agent's units below ``run`` (the ``/run`` that the image will find)."""
-    for name, content, target in (
-        ("run-kedge-layer0.mount", MOUNT_UNIT, "sysinit.target"),
-        ("kedge-agent.service", AGENT_UNIT, "sysinit.target"),
-        ("kedge-up.service", UP_UNIT, "multi-user.target"),
+    for name, content in (
+        ("run-kedge-layer0.mount", MOUNT_UNIT),
+        ("kedge-agent.service", AGENT_UNIT),
     ):
         placing.place(run, HostFile(f"/systemd/system/{name}", content.encode()))
-        link = Path(run) / f"systemd/system/{target}.wants" / name
+        link = Path(run) / "systemd/system/sysinit.target.wants" / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(f"../{name}")

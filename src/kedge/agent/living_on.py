@@ -2,9 +2,9 @@
 
 The agent of layer0 forks when the image is ready. The parent ends, so that the initramfs hands over; the
 child goes on as the agent of the running system, in a mount namespace of its own, so that nothing of its
-root is left in the image's view. The image's init starts a unit that only waits for the child's end (the
-pipe `ALIVE` closes) and then starts an agent anew; the child joins the unit's control group, and shares
-its fate from then on. `WAKE` is a second pipe: whoever writes into it has the agent look at the init.
+root is left in the image's view. When the image's init is up it starts a unit that wakes the child (the pipe
+`WAKE`: whoever writes into it has the agent look at the init), waits for its end (the pipe `ALIVE` closes)
+and then starts an agent anew; the child joins the unit's control group, and shares its fate from then on.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
@@ -131,7 +130,13 @@ def _run(work: Callable[[Tell], None], writer: int) -> NoReturn:
         )
     finally:
         if code != 0 and not expected:
-            traceback.print_exc()
+            _print_trace()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _print_trace() -> None:
+    import traceback  # loads more than the agent needs to start
+
+    traceback.print_exc()

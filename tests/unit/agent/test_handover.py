@@ -85,12 +85,12 @@ def test_units_are_enabled_and_can_be_written_twice(tmp_path: Path) -> None:
         handover.inject_units(str(tmp_path))
     wants = tmp_path / "systemd/system/sysinit.target.wants"
     assert {p.name for p in wants.iterdir()} == {"kedge-agent.service", "run-kedge-layer0.mount"}
-    up = wants.parent / "multi-user.target.wants/kedge-up.service"
-    assert "/run/kedge/agent/wake" in up.read_text()
     started = (
         "ExecStart=/run/kedge/layer0/usr/bin/busybox sh /run/kedge/layer0/usr/lib/kedge/keep-agent"
     )
-    assert started in (wants / "kedge-agent.service").read_text().splitlines()
+    unit = (wants / "kedge-agent.service").read_text().splitlines()
+    assert started in unit
+    assert "After=run-kedge-layer0.mount multi-user.target" in unit
 
 
 def test_init_is_told_what_to_start(tmp_path: Path) -> None:

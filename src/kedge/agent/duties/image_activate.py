@@ -29,7 +29,7 @@ class Layer(NamedTuple):
 
     digest: str
     size_bytes: int
-    blake2b: str = ""
+    sha512: str = ""
 
 
 def carry_out(
@@ -70,12 +70,12 @@ def _read(args: dict[str, Any]) -> tuple[str, list[Layer]]:
     for item in cast("list[Any]", raw) if isinstance(raw, list) else []:
         fields = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
         blob, size_bytes = fields.get("blob"), fields.get("size_bytes")
-        blake2b = fields.get("blake2b", "")
-        if not isinstance(size_bytes, int) or not isinstance(blake2b, str):
+        sha512 = fields.get("sha512", "")
+        if not isinstance(size_bytes, int) or not isinstance(sha512, str):
             layers.clear()
             break
         if _is_digest(blob) and size_bytes > 0:
-            layers.append(Layer(cast("str", blob), size_bytes, blake2b))
+            layers.append(Layer(cast("str", blob), size_bytes, sha512))
         else:
             layers.clear()
             break
@@ -121,7 +121,7 @@ def _fetch_all(place: Place, layers: list[Layer], tell: Tell) -> list[Path]:
     for number, (layer, path) in enumerate(zip(layers, paths, strict=True), start=1):
         what = f"fetching layer {number} of {len(layers)}"
         meter = _meter(tell, what, before, total)
-        wanted = Wanted(layer.digest, layer.size_bytes, blake2b=layer.blake2b)
+        wanted = Wanted(layer.digest, layer.size_bytes, sha512=layer.sha512)
         fetch(place.boot.url, wanted, path, meter, give_up_s=_GIVE_UP_S)
         before += layer.size_bytes
     return paths

@@ -50,10 +50,10 @@ def file_digest(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_blake2b(path: Path) -> str:
-    """BLAKE2b of a file (RFC 7693) with 32 bytes of output, in hex."""
+def file_sha512(path: Path) -> str:
+    """SHA-512 of a file, in hex."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+        return hashlib.file_digest(file, "sha512").hexdigest()
 
 
 def verify_blob(state_dir: Path, digest: str) -> None:

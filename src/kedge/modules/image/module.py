@@ -126,7 +126,7 @@ async def activate(node: Node, io: Io) -> None:
             next_step="kedge image list",
         )  # fmt: skip
     layers: list[Value] = [
-        {"blob": layer.blob, "size_bytes": layer.size_bytes, "blake2b": layer.blake2b}
+        {"blob": layer.blob, "size_bytes": layer.size_bytes, "sha512": layer.sha512}
         for layer in record.layers
     ]
     args: dict[str, Value] = {

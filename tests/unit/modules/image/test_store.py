@@ -68,7 +68,7 @@ def test_record_is_the_contract(tmp_path: Path) -> None:
         "modules",
         "args",
     ]
-    assert set(stored["layers"][0]) == {"blob", "size_bytes", "source", "blake2b"}
+    assert set(stored["layers"][0]) == {"blob", "size_bytes", "source", "sha512"}
     assert set(stored["kernel"]) == {"version", "blob", "size_bytes"}
     assert set(stored["modules"]) == {"blob", "size_bytes"}
     assert stored == json.loads(json.dumps(made.as_json()))

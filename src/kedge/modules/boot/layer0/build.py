@@ -20,7 +20,7 @@ from kedge.modules.boot.layer0.record import ARCHITECTURES, Layer0, digest_of, s
 Progress = Callable[[str, float], None]
 """Told what is being done and which share of all is done (0 to 1)."""
 
-_SQUASHFS = ("-comp", "zstd", "-Xcompression-level", "15", "-b", "128K")
+_SQUASHFS = ("-comp", "zstd", "-Xcompression-level", "15", "-b", "64K")
 
 
 def _silent(what: str, share: float) -> None:
