@@ -46,8 +46,12 @@ def main() -> int:
         place = Place(stage, boot, Keeping(run / "kedge" / "agent"), run)
         agent = Agent(place, _say)
         code = agent.run()
-        if code or stage == RUNNING or not is_prepared(run) or not live_on(run, place.process_1):
+        if code or stage == RUNNING or not is_prepared(run):
             return code
+        if not live_on(run, place.process_1):
+            os._exit(
+                0
+            )  # the child goes on with all there is; tidying up would only keep the init waiting
         return Agent(place._replace(stage=RUNNING), _say, up=agent.up).run()
     except KedgeError as problem:
         _say(str(problem))

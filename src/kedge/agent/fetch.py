@@ -23,6 +23,8 @@ _HEADERS_MAX_BYTES = 1 << 16
 _CORRUPT_TRIES = 2
 _PAUSE_MAX_S = 10.0
 
+Piece = bytes | memoryview
+
 Arrived = Callable[[int], None]
 """Told how many bytes of the blob are there."""
 
@@ -49,7 +51,7 @@ class Wanted(NamedTuple):
 
 
 class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: Piece, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
@@ -102,12 +104,12 @@ class _Part:
         os.truncate(self.path, 0)
         self.size_bytes, self._hash = 0, self._wanted.checking()
 
-    def append(self, out: BinaryIO, piece: bytes) -> None:
+    def append(self, out: BinaryIO, piece: Piece) -> None:
         """Write the next bytes to the file that is open as ``out``."""
         out.write(piece)
         self._take(piece)
 
-    def _take(self, piece: bytes) -> None:
+    def _take(self, piece: Piece) -> None:
         self._hash.update(piece)
         self.size_bytes += len(piece)
 
@@ -143,7 +145,8 @@ def _append(url: str, wanted: Wanted, part: _Part, arrived: Arrived) -> None:
         elif status != 206:
             raise OSError(f"the head answered {status} {reason}")
         with part.path.open("ab", buffering=0) as out:
-            while piece := piece or connection.recv(_PIECE_BYTES):
+            buffer = memoryview(bytearray(_PIECE_BYTES))
+            while piece := piece or buffer[: connection.recv_into(buffer)]:
                 if part.size_bytes + len(piece) > wanted.size_bytes:
                     raise OSError("more bytes came than the blob has")
                 part.append(out, piece)
