@@ -156,9 +156,17 @@ def _append(url: str, wanted: Wanted, part: _Part, arrived: Arrived) -> None:
 
 def _connect(url: str) -> socket.socket:
     host, _, port = url.removeprefix("http://").rpartition(":")
-    # as bytes: a text would have Python load the rules of international names
-    address = (host.strip("[]").encode(), int(port))
-    return socket.create_connection(address, timeout=_CONNECT_TIMEOUT_S)
+    # Bytes: for a text Python would load the rules of international names.
+    found = socket.getaddrinfo(host.strip("[]").encode(), int(port), type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = found[0]
+    connection = socket.socket(family, kind, protocol)
+    try:
+        connection.settimeout(_CONNECT_TIMEOUT_S)
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _ask(connection: socket.socket, path: str, begin: int) -> tuple[int, str, bytes]:
