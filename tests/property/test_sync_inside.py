@@ -95,7 +95,7 @@ def test_bent_frames_under_good_keys(seed: int):
     world.run(3.0)
     assert child.in_step
     for _ in range(30):
-        session = child._current[0] if child._current else None
+        session = child._sessions.live[0] if child._sessions.live else None
         link = parent._links.get(parent._nodes["n1"].current)
         if session is None or link is None:  # a farewell was among them
             break
@@ -121,8 +121,8 @@ def test_both_ends_recover_from_bent_frames(seed: int):
     child = world.child("n1")
     world.run(1.0)
     for _ in range(20):
-        if child._current:
-            parent.receive([(child._current[0].seal(frame(rng)), "n1")], world.now)
+        if child._sessions.live:
+            parent.receive([(child._sessions.live[0].seal(frame(rng)), "n1")], world.now)
     again = wire.Epoch(1, 2)
     parent.admit("n1", again, TOKEN[::-1], 1e9)
     parent.set_configured("n1", {"c": b"2"})

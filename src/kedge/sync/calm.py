@@ -9,21 +9,25 @@ from __future__ import annotations
 
 from cryptography.exceptions import InvalidTag
 
-from kedge.sync.session import Session
+from kedge.sync.session import Address, Session
 from kedge.sync.wire import HEAD_BYTES, HEADER_BYTES
 
 
 class Calm:
     """One session in which both ends hold all that there is, until a timer other than the heartbeat's."""
 
-    __slots__ = ("_head", "_heard", "said", "session", "until")
+    __slots__ = ("_head", "_heard", "_said", "session", "until")
 
     def __init__(self, session: Session, said: bytes, heard: bytes, until: float) -> None:
         self.session = session
-        self.said = said  # the heartbeat, unsealed
+        self._said = said  # the heartbeat, unsealed
         self.until = until
         self._heard = heard  # its answer
         self._head = session.head
+
+    def ask(self) -> tuple[bytes, Address]:
+        """The heartbeat."""
+        return self.session.seal(self._said), self.session.address
 
     def answered(self, datagram: bytes, now: float) -> bool:
         """Take in the same answer once more; False for anything else, which is then not taken in."""

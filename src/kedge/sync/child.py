@@ -30,7 +30,8 @@ from kedge.sync.keys import Chance, RandomBytes
 from kedge.sync.news import is_heartbeat
 from kedge.sync.record import Incoming, Outgoing
 from kedge.sync.saved import pack, unpack
-from kedge.sync.session import Address, Effect, Input, Session, State
+from kedge.sync.session import Address, Effect, Input, Session
+from kedge.sync.sessions import Sessions
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch, Header, Kind
 
@@ -67,13 +68,11 @@ class Child:
             node, epoch, self.parents, self._options,
             random_bytes=random_bytes, chance=chance, token=token,
         )  # fmt: skip
-        self._current: tuple[Session, Exchange] | None = None
-        self._sessions: dict[int, tuple[Session, Exchange]] = {}  # by our key id: current and old
+        self._sessions = Sessions()
         self._beat = Beat(self._options.ask_first_s, chance)
         self._calm: Calm | None = None
         self._asked: bytes | None = None  # the last frame, if it was a heartbeat and nothing else
         self._events: deque[ChildEvent] = deque()
-        self._farewell: list[tuple[bytes, Address]] = []
         self._now = 0.0
 
     # ---- what the caller wants
@@ -112,12 +111,12 @@ class Child:
     @property
     def parent(self) -> Address | None:
         """The parent of the live session, if there is one."""
-        return self._current[0].address if self._current else None
+        return self._sessions.live[0].address if self._sessions.live else None
 
     @property
     def in_step(self) -> bool:
         """Whether the parent is known to hold everything that was reported."""
-        return self._current is not None and self._current[1].in_step
+        return self._sessions.live is not None and self._sessions.live[1].in_step
 
     def export(self, *, records: bool = True) -> bytes:
         """All that a successor needs, keys included: write it with mode 0600, never log it.
@@ -152,7 +151,8 @@ class Child:
 
     def close(self) -> None:
         """Say good-bye with the next datagrams: this agent ends, the node goes on."""
-        self._say_bye(pb.Bye.WHY_CLOSING)
+        self._calm = None
+        self._sessions.say_bye(pb.Bye.WHY_CLOSING)
 
     # ---- sans-IO
 
@@ -178,9 +178,9 @@ class Child:
             reason = self._course.refused(header, refusal) if refusal is not None else None
             if reason is not None:
                 self._events.append(Refused(address, self.node, reason))
-        elif header.kind is Kind.UNKNOWN_KEY and self._current is not None:
-            session = self._current[0]
-            if header.key_id == session.peer_key_id:
+        elif header.kind is Kind.UNKNOWN_KEY:
+            live = self._sessions.live
+            if live is not None and header.key_id == live[0].peer_key_id:
                 self._course.doubt_session(now)
 
     def receive(self, batch: Iterable[tuple[bytes, Address]], now: float) -> None:
@@ -195,15 +195,18 @@ class Child:
         if calm is not None:
             worn = calm.session.is_worn(self._options.renew_counter)
             if now < calm.until and not worn and not (beat.unanswered and now >= beat.at):
-                return [] if now < beat.at else self._same_again(now, calm)
+                if now < beat.at:
+                    return []
+                beat.asked(now)
+                return [calm.ask()]
             self._calm = None
         self._run_timers(now)
-        out, self._farewell = self._farewell, []
+        out, self._sessions.farewell = self._sessions.farewell, []
         hello = self._course.hello_to_send(now)
         if hello is not None:
             out.append(hello)
-        if self._current is not None:
-            session, exchange = self._current
+        if self._sessions.live is not None:
+            session, exchange = self._sessions.live
             frames = exchange.write(now)
             for frame in frames:
                 plain = frame.SerializeToString()
@@ -211,17 +214,13 @@ class Child:
                 self._asked = plain if len(frames) == 1 and is_heartbeat(frame) else None
         return out
 
-    def _same_again(self, now: float, calm: Calm) -> list[tuple[bytes, Address]]:
-        self._beat.asked(now)
-        return [(calm.session.seal(calm.said), calm.session.address)]
-
     def next_timeout(self) -> float | None:
         """When ``datagrams_to_send`` wants to be called again, on the caller's clock."""
         if self._calm is not None:
             return min(self._beat.at, self._calm.until)
-        times = [*self._overlaps(), self._course.due_at(self._now)]
-        if self._current is not None:
-            session, exchange = self._current
+        times = [*self._sessions.old_until(), self._course.due_at(self._now)]
+        if self._sessions.live is not None:
+            session, exchange = self._sessions.live
             times += [self._beat.at, session.heard_at + self._beat.lost_after_s]
             due_at = exchange.due_at(self._now)
             if due_at is not None:
@@ -240,57 +239,48 @@ class Child:
     # ---- within
 
     def _run_timers(self, now: float) -> None:
-        for session, _ in list(self._sessions.values()):
-            if session.state is State.OLD and now >= session.until:
-                session.feed(Input.OVERLAP_OVER)
-                del self._sessions[session.key_id]
-        if self._current is not None:
-            session, exchange = self._current
+        self._sessions.expire(now)
+        if self._sessions.live is not None:
+            session, exchange = self._sessions.live
             if now - session.heard_at >= self._beat.lost_after_s:
-                self._end(Input.SILENCE, now)
+                self._end(session, Input.SILENCE, now)
             elif now >= self._beat.at:
                 exchange.ask()
                 self._beat.asked(now)
-        worn = self._current is not None and self._current[0].is_worn(self._options.renew_counter)
+        worn = self._sessions.is_worn(self._options.renew_counter)
         self._course.run_timers(now, self.parent, worn=worn)
 
-    def _end(self, what: Input, now: float) -> None:
-        assert self._current is not None
-        session, _ = self._current
+    def _end(self, session: Session, what: Input, now: float) -> None:
         if session.feed(what) in (Effect.LOSE, Effect.LEAVE):
             self._events.append(ParentLost(session.address, now - session.heard_at))
-        self._current = None
-        self._sessions.pop(session.key_id, None)
+        self._sessions.end(session)
         self._course.lost(session.address)
 
     def _go_live(self, agreed: Agreed, address: Address, now: float) -> None:
         target, purpose = self._course.arrived(agreed)
-        if self._current is not None:
-            before, _ = self._current
-            if before.address != target:
-                self._say_bye(pb.Bye.WHY_MOVED)
-            before.feed(Input.REPLACED)
-            before.until = now + self._options.overlap_s
+        if self.parent not in (None, target):
+            self._sessions.say_bye(pb.Bye.WHY_MOVED)
         session = Session.from_agreed(agreed, is_parent=False, address=target, now=now)
         exchange = Exchange(
             self.node, self.epoch, self._outgoing, self._incoming,
             is_parent=False, chance=self._chance, features=agreed.features,
         )  # fmt: skip
-        self._current = self._sessions[session.key_id] = (session, exchange)
+        self._sessions.begin(session, exchange, now + self._options.overlap_s)
         self._beat.begin(now, agreed.heartbeat_s, agreed.lost_after_s)
         if purpose is not Purpose.RENEW:
             self._events.append(SessionUp(target, self.epoch))
 
     def _read_sealed(self, header: Header, datagram: bytes, now: float) -> None:
-        session, exchange = self._sessions.get(header.key_id, (None, None))
-        if session is None or exchange is None:
+        known = self._sessions.get(header.key_id)
+        if known is None:
             return
+        session, exchange = known
         opened = session.open(header, datagram)
         frame = wire.parse_frame(opened[0]) if opened is not None else None
         if opened is None or frame is None or session.feed(Input.FRAME) is None:
             return
         session.heard_at = now
-        current = self._current is not None and session is self._current[0]
+        current = known is self._sessions.live
         if current:
             self._course.confirmed()
             if exchange.is_answered or frame.held:
@@ -299,23 +289,12 @@ class Child:
         if news.applied:
             self._events.append(Configured(self._incoming.values(), news.changes, full=news.full))
         if news.bye is not None and current:
-            self._end(Input.BYE, now)
+            self._end(session, Input.BYE, now)
         elif current and self._asked is not None and news.only_answers and exchange.is_quiet:
             self._be_calm(session, opened[0], self._asked, now)
 
     def _be_calm(self, session: Session, heard: bytes, said: bytes, now: float) -> None:
         """Let the next heartbeats take the short way, for as long as there is nothing else to do."""
-        until = min([self._course.due_at(now), *self._overlaps()])
-        if until > now and not self._farewell:
+        until = min([self._course.due_at(now), *self._sessions.old_until()])
+        if until > now and not self._sessions.farewell:
             self._calm = Calm(session, said, heard, until)
-
-    def _overlaps(self) -> list[float]:
-        """When the sessions before this one are read no more."""
-        return [session.until for session, _ in self._sessions.values() if session.until]
-
-    def _say_bye(self, why: pb.Bye.Why) -> None:
-        self._calm = None
-        if self._current is not None:
-            session, _ = self._current
-            frame = pb.Frame(bye=pb.Bye(why=why))
-            self._farewell.append((session.seal(frame.SerializeToString()), session.address))

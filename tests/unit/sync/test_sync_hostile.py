@@ -198,7 +198,7 @@ def test_a_member_that_sends_nonsense_inside_its_seal_harms_nobody():
     world = busy_world()
     before, rng = state(world), random.Random(5)
     child, parent = world.ends["n1"], world.ends["head"]
-    session = child._current[0]
+    session = child._sessions.live[0]
     for number in range(3000):
         frame = pb.Frame()
         if number % 3 == 0:

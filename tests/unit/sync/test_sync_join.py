@@ -414,8 +414,8 @@ def test_what_the_session_before_says_of_holdings_does_not_count():
     parent.set_configured("n1", {"node": b"{}"})
     child = world.child("n1", renew_s=10.0)
     world.run(2.0)
-    before = child._current[0]
-    while child._current[0] is before:
+    before = child._sessions.live[0]
+    while child._sessions.live[0] is before:
         world.run(0.1)
     frame = pb.Frame()
     frame.held.add(version=0)

@@ -165,7 +165,7 @@ def test_keys_are_renewed_after_so_many_datagrams_also_in_calm():
     world.run(25.0)
     assert before.isdisjoint(world.ends["head"]._nodes["n1"].sessions)
     assert not world.took("head", Lost) + world.took("head", Resumed)
-    session, _ = world.ends["n1"]._current
+    session, _ = world.ends["n1"]._sessions.live
     assert session.counter < 25
 
 
@@ -191,7 +191,7 @@ def test_a_worn_key_is_kept_while_the_parent_does_not_answer_the_renewal():
 
 def test_no_key_seals_more_than_it_may():
     world = settled()
-    session, exchange = world.ends["n1"]._current
+    session, exchange = world.ends["n1"]._sessions.live
     exchange.ask()
     (frame,) = exchange.write(world.now)
     session.counter = COUNTERS
