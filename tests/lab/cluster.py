@@ -231,16 +231,32 @@ class Cluster:
         build = [str(ROOT / f"examples/images/build-{image}"), "--version", version]
         build += ["--variant", variant]
         subprocess.run(build, check=True, timeout=900, capture_output=True)
-        secret = self.home / "push"
-        secret.mkdir(mode=0o700, exist_ok=True)
-        shutil.copy(self.lab.paths.registry_ca, secret / "ca.crt")
+        certificates = self._certificates()
         access = [
             "--registry",
             REGISTRY,
             "--authfile",
-            str(self.lab.paths.run / "registry-auth.json"),
+            str(self._login),
+            "--cert-dir",
+            certificates,
         ]
-        self.lab.exec([*build, *access, "--cert-dir", str(secret)], timeout_s=300)
+        self.lab.exec([*build, *access], timeout_s=300)
+
+    def copy_image(self, source: str, target: str) -> None:
+        """Copy an image from this machine to the lab's registry, in skopeo's words."""
+        access = ["--authfile", str(self._login), "--dest-cert-dir", self._certificates()]
+        self.lab.exec(["skopeo", "copy", "--quiet", *access, source, target], timeout_s=300)
+
+    @property
+    def _login(self) -> Path:
+        return self.lab.paths.run / "registry-auth.json"
+
+    def _certificates(self) -> str:
+        """A folder with the registry's authority, as skopeo wants it."""
+        folder = self.home / "push"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        shutil.copy(self.lab.paths.registry_ca, folder / "ca.crt")
+        return str(folder)
 
     def _configure(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)

@@ -69,6 +69,8 @@ class Rollouts:
         self.looking = False
         """Whether the views are kept up to date by the rounds."""
         self._requeued: dict[str, float] = {}
+        self._refused: dict[str, str] = {}
+        """Why jobs that are in the way of a rollout could not be requeued."""
         self.waits: dict[str, tuple[str, ...]] = {}
         self.every: dict[str, tuple[Rollout, Progress]] = {}
         for name, record in store.records(KIND).items():
@@ -176,9 +178,12 @@ class Rollouts:
         decision = decide(rollout, before, self.views.renew(()), now)
         if decision.progress != before:
             self._note(rollout, before, decision)
-        self.waits[name] = decision.waits
         for action in decision.actions:
             await self._carry_out(rollout, action)
+        if not any(isinstance(action, Requeue) for action in decision.actions):
+            self._refused.pop(name, None)
+        refused = self._refused.get(name)
+        self.waits[name] = (*decision.waits, refused) if refused else decision.waits
 
     def _note(self, rollout: Rollout, before: Progress, decision: Decision) -> None:
         after = decision.progress
@@ -235,7 +240,21 @@ class Rollouts:
                 next_step="Write at_deadline: wait or ask in the rollout's file",
             )  # fmt: skip
         args: dict[str, Any] = {"nodes": list(action.nodes)}
-        await requeue(self._io, args)
+        try:
+            await requeue(self._io, args)
+        except KedgeError as error:
+            self._note_refused(name, error)
+            raise
+        self._refused.pop(name, None)
+
+    def _note_refused(self, name: str, error: KedgeError) -> None:
+        """A job may forbid that it is requeued: that is waited for, and said once."""
+        if error.code != "scheduler.silent":
+            return
+        why = f"its jobs could not be requeued: {error.why}"
+        if self._refused.get(name) != why:
+            self._refused[name] = why
+            self._journal.write("", "rollout", name, after="requeue", cause=why)
 
 
 def _forget_running(progress: Progress) -> Progress:
