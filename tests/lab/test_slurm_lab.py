@@ -53,6 +53,7 @@ class Batch:
         self.conf.write_text(
             text + f"AuthInfo=socket={folder}/munge.socket\n"
             f"SlurmctldPidFile={folder}/slurmctld.pid\nSlurmctldLogFile={folder}/slurmctld.log\n"
+            "MinJobAge=3600\n"  # how jobs ended is asked at the end of all
         )
         self._start(
             "munged", "--foreground", "--force", f"--socket={folder}/munge.socket",
