@@ -6,6 +6,7 @@ from worlds import RUNNING, UP, World
 
 from kedge.core.events import (
     DiscoveryFailed,
+    EndStep,
     NodeConfigured,
     NodeRemoved,
     Observed,
@@ -80,6 +81,27 @@ def test_an_agent_that_speaks_again_costs_nothing() -> None:
     world.see(boot_stage="unknown")
     world.see(boot_stage="running")
     assert world.condition().phase == "converged" and world.started() == []
+
+
+def test_a_node_that_dies_while_its_image_starts_is_not_waited_for_to_the_end() -> None:
+    world = World()
+    world.configure(goals=RUNNING)
+    world.see(power_state="off", image_ready="ready")
+    world.see(power_state="on")
+    world.see(boot_stage="layer0")
+    assert world.started() == ["image.activate"]
+    world.see(boot_stage="unknown")
+    assert world.asked() == ["boot.listen", "power.read"] and world.ended() == []
+    world.see(boot_stage="layer0", after=60)  # it was the network
+    world.wait(60)
+    assert world.ended() == []
+    world.see(boot_stage="unknown")
+    assert "boot.listen" in world.asked() and world.ended() == []
+    world.see(power_state="on")
+    effects = world.wait(91)
+    ends = [(e.mutation, e.outcome) for e in effects if isinstance(e, EndStep)]
+    assert ends == [("image.activate", "failed")], "not after its 300 s"
+    assert [e.mutation for e in effects if isinstance(e, StartStep)] == ["power.switch_off"]
 
 
 def change_image(world: World) -> None:

@@ -14,7 +14,7 @@ from kedge.core.compiled import Compiled
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import backoff
 from kedge.core.engine.nodes import BUCKETS
-from kedge.core.engine.record import Failures, Record, Running
+from kedge.core.engine.record import Episode, Failures, Record, Running
 from kedge.core.engine.timers import Timer
 from kedge.core.events import StartDiscovery
 
@@ -40,6 +40,21 @@ def ask(common: Common, record: Record, number: int) -> str:
         for parent in asked.parents:
             refresh(common, record, parent)
     return f"for {name} to be heard" if listens else f"for {name} to answer"
+
+
+def listen_in_flight(common: Common, record: Record, episode: Episode) -> None:
+    """Listen for what steps in flight were to bring about, where the node has fallen silent: a machine that
+    died in the middle of a step shall not be waited for until the step's own time is over."""
+    for running in episode.running:
+        for variable, _ in running.action.own:
+            asked = common.compiled.ask_of.get(variable)
+            if (
+                asked is not None
+                and record.state[variable] == UNKNOWN_VALUE != running.start[variable]
+                and common.compiled.name(variable) in asked.discovery.on_timeout
+                and may_ask(record, asked)
+            ):
+                ask(common, record, asked.number)
 
 
 def refresh(common: Common, record: Record, variable: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kedge.core.action import Action
-from kedge.core.engine.asking import ask, ask_unknown, refresh
+from kedge.core.engine.asking import ask, ask_unknown, listen_in_flight, refresh
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import end_episode, forbid, penalties
 from kedge.core.engine.phases import blocked, moving, purpose, settle
@@ -67,6 +67,7 @@ def decide(common: Common, record: Record) -> None:
             episode.done = 0
         if _dispatch(common, record, episode, episode.plan):
             if episode.running or episode.done != episode.plan.all_done:
+                listen_in_flight(common, record, episode)
                 moving(common, record, episode)
                 return
             if episode.plan.given_up and not give_up(common, record):
