@@ -108,7 +108,8 @@ class Controller:
         file.touch(0o600)
         file.write_text(token)
         self._start("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env",
-                    "SLURM_JWT=daemon", "slurmrestd", "-a", "rest_auth/jwt", REST)  # fmt: skip
+                    "SLURM_JWT=daemon", "slurmrestd", "-a", "rest_auth/jwt", REST,
+                    name="slurmrestd")  # fmt: skip
         time.sleep(1)
         self._check_alive()
 
@@ -133,8 +134,8 @@ class Controller:
             (folder / name).write_text(content)
             (folder / name).chmod(mode)
 
-    def _start(self, *command: str) -> None:
-        with (self.folder / f"{command[0]}.out").open("a") as log:
+    def _start(self, *command: str, name: str = "") -> None:
+        with (self.folder / f"{name or command[0]}.out").open("a") as log:
             self._processes.append(
                 self.cluster.lab.popen([self.inside, *command], stdout=log, stderr=log)
             )
@@ -183,9 +184,4 @@ class Controller:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        keep = os.environ.get("KEDGE_TEST_KEEP")
-        if keep:
-            shutil.copytree(
-                self.folder, Path(keep) / "slurm", ignore=shutil.ignore_patterns("db*", "*.socket*")
-            )
         shutil.rmtree(self.folder, ignore_errors=True)

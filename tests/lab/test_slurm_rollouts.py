@@ -108,6 +108,10 @@ def test_a_release_moves_through_a_busy_cluster(rolling: Rolling) -> None:
     ended = slurm.accounted(long.number, short.number)
     assert ended == {long.number: "COMPLETED", short.number: "COMPLETED"}, "no job was harmed"
     rolling.tell(f"{rolling.summary()}; accounted: {ended}")
+    asked = (slurm.folder / "slurmrestd.out").read_text()
+    assert "GET /slurm/v0.0." in asked and "POST /slurm/v0.0." in asked, (
+        "Kedge speaks with slurmrestd"
+    )
 
 
 def test_a_release_that_fails_its_gate_stops_at_the_canary(rolling: Rolling) -> None:
