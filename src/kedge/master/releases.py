@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,10 +9,11 @@ from typing import Any
 from kedge import __version__
 from kedge.core.graph import Graph
 from kedge.core.node import Configuration
-from kedge.lib.errors import KedgeError, KedgeErrors
+from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
 from kedge.master.clock import Clock
 from kedge.master.journal import Journal
+from kedge.master.release_images import Needs, find_digests
 from kedge.modules.port import Io
 from kedge.rollout.model import FINAL
 from kedge.rollout.release import Release, check_name, read_release
@@ -29,11 +29,6 @@ ROLLOUTS = "rollout"
 MOST = 500
 MOST_LOADED = 4
 """So many releases are kept loaded that no node has now: somebody plans, or compares."""
-RESOLVE_TIMEOUT_S = 120.0
-AT_ONCE = 4
-
-Needs = dict[tuple[str, str], list[str]]
-"""(image reference, architecture) -> the nodes that would run it."""
 
 
 class Releases:
@@ -183,7 +178,7 @@ class Releases:
                 next_step="Delete old ones: kedge release delete NAME",
             )  # fmt: skip
         needs = self._needs(intent, draft)
-        images = await self._resolve_all(io, name, needs)
+        images = await find_digests(io, self._graph, name, needs)
         release = replace(draft, images=images)
         same = self._refuse_other(name, release)
         if same is not None:
@@ -219,45 +214,12 @@ class Releases:
                 next_step="Apply one first: kedge apply FOLDER",
             )  # fmt: skip
         found = self._load(site, intent.files, release, frozenset(site.groups))
-        needs: Needs = {}
+        needs: dict[tuple[str, str], list[str]] = {}
         for node in found.nodes.values():
             wanted = node.values.get("image.wanted")
             if isinstance(wanted, str):
                 needs.setdefault((wanted, self._arch(node)), []).append(node.name)
         return needs
-
-    async def _resolve_all(self, io: Io, name: str, needs: Needs) -> dict[str, dict[str, str]]:
-        """The digest of every image; one error for all that cannot be had."""
-        room = asyncio.Semaphore(AT_ONCE)
-        failed: list[KedgeError] = []
-
-        async def one(reference: str, arch: str) -> str:
-            try:
-                async with room, asyncio.timeout(RESOLVE_TIMEOUT_S):
-                    return await self._digest(io, reference, arch)
-            except TimeoutError:
-                error = KedgeError("image.registry_down", "its registry did not answer in time")
-            except KedgeError as found:
-                error = found
-            failed.append(_missing(name, reference, arch, needs[reference, arch], error))
-            return ""
-
-        wanted = sorted(needs)
-        digests = await asyncio.gather(*(one(reference, arch) for reference, arch in wanted))
-        if failed:
-            raise KedgeErrors(failed) if len(failed) > 1 else failed[0]
-        images: dict[str, dict[str, str]] = {}
-        for (reference, arch), digest in zip(wanted, digests, strict=True):
-            images.setdefault(reference, {})[arch] = digest
-        return images
-
-    async def _digest(self, io: Io, reference: str, arch: str) -> str:
-        module = self._graph.modules.get("image")
-        resolve = module.actions.get("resolve") if module is not None else None
-        if resolve is None:
-            return ""
-        answer = await resolve(io, {"reference": reference, "arch": arch})
-        return str(answer.get("digest", "")) if isinstance(answer, dict) else ""
 
     def delete(self, name: str, intent: Intent, by: str) -> None:
         """Forget a release that no node has."""
@@ -306,15 +268,3 @@ def assignments(site: Site, intent: Intent) -> dict[str, str]:
         if release:
             found[name] = str(release)
     return found
-
-
-def _missing(
-    name: str, reference: str, arch: str, nodes: list[str], error: KedgeError
-) -> KedgeError:
-    return KedgeError(
-        "release.image",
-        f"release {name} needs the image {reference} for {arch}, which cannot be had",
-        where=fold(nodes),
-        why=f"{error.what}: {error.why}" if error.why else error.what,
-        next_step=error.next_step or "Push it, and create the release again",
-    )
