@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kedge.lab import control, namespace, parsing, processes
+from kedge.lab import control, namespace, parsing, processes, status
 from kedge.lab.bmc import Login
 from kedge.lab.credentials import login
 from kedge.lab.description import Description, load_saved
@@ -175,9 +175,7 @@ class Lab:
 
     def status(self) -> dict[str, Any]:
         """What runs: see `kedge.lab.status`."""
-        from kedge.lab.status import read
-
-        return read(self)
+        return status.read(self.description)
 
     def power(self, name: str) -> str:
         """``on`` or ``off``, read from the machine's process."""

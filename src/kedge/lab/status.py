@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kedge.lab import control, namespace, processes
+from kedge.lab.description import Description
+from kedge.lab.paths import Paths
 
-if TYPE_CHECKING:
-    from kedge.lab.lab import Lab
 
-
-def read(lab: Lab) -> dict[str, Any]:
+def read(lab: Description) -> dict[str, Any]:
     """The lab and its machines, in the order of the lab's file."""
+    paths = Paths(lab.name)
     try:
-        seen = control.ask(lab.paths.socket, "status")
+        seen = control.ask(paths.socket, "status")
     except control.NoDaemon:
         seen = _without_daemon(lab)
     machines: list[dict[str, Any]] = []
-    for described in lab.description.machines:
+    for described in lab.machines:
         bmc = described.bmc
         live = seen["machines"][described.name]
         machines.append(
@@ -38,15 +38,15 @@ def read(lab: Lab) -> dict[str, Any]:
         "up": seen["daemon"] is not None and namespace.exists(lab.namespace),
         "daemon": seen["daemon"],
         "registry": seen["registry"],
-        "secrets": str(lab.paths.secrets),
+        "secrets": str(paths.secrets),
         "machines": machines,
     }
 
 
-def _without_daemon(lab: Lab) -> dict[str, Any]:
+def _without_daemon(lab: Description) -> dict[str, Any]:
     found = processes.find(lab.name)
     machines: dict[str, Any] = {}
-    for described in lab.description.machines:
+    for described in lab.machines:
         process = found.get(f"machine-{described.name}")
         machines[described.name] = {
             "power": "off" if process is None else "on",
