@@ -1,8 +1,9 @@
-"""Receive, verify, apply and acknowledge, beside a C loop that answers the same datagrams with no work.
+"""Receive, verify, apply and acknowledge, beside a C loop that answers the same datagrams with no work,
+and beside what no parent in Python can do without.
 
 Every child speaks once while the receiver is stopped, so that the datagrams wait in its socket; then it
 goes on, and its processor time until it rests is divided by their number. Nothing else competes with it
-for its core, and the load generator's speed does not count. The two take turns, round by round.
+for its core, and the load generator's speed does not count. They take turns, round by round.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import sync_floor
 from sync_crowd import Crowd, Datagram, HeadPeer, Peer
 
 HERE = Path(__file__).parent
@@ -72,8 +74,8 @@ def _compare(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     ours: list[float] = []
-    bare: list[float] = []
-    echo: Peer | None = None
+    beside: dict[str, Peer] = {}
+    others: dict[str, list[float]] = {}
     size = answer = 0
     try:
         for number in range(-2, rounds):
@@ -86,20 +88,19 @@ def _compare(
             if count != len(batch):
                 raise SystemExit(f"{len(batch)} {what} were sent, {count} answers came")
             answer = size_bytes // count
-            echo = echo or start_echo(folder, answer)
+            beside = beside or _beside(folder, len(batch), answer)
+            theirs = {name: _echoed(peer, crowd, batch) for name, peer in beside.items()}
             if number < 0:  # the first have everything to set up
                 continue
             ours.append(spent)
-            crowd.parent, before = ("127.0.0.1", echo.port), crowd.parent
-            echo.stop()
-            crowd.send(batch)
-            bare.append(_spent(echo, len(batch)))
-            crowd.parent = before
-            crowd.drain()
-            say(f"{what}: {ours[-1]:.2f} us, the C loop {bare[-1]:.2f} us")
+            for name, their in theirs.items():
+                others.setdefault(name, []).append(their)
+            rest = ", ".join(f"{name} {spent[-1]:.2f}" for name, spent in others.items())
+            say(f"{what}: {ours[-1]:.2f} us; {rest}")
     finally:
-        if echo is not None:
-            echo.end()
+        for peer in beside.values():
+            peer.end()
+    bare = others["c_loop"]
     ratios = [c / python for c, python in zip(bare, ours, strict=True)]
     return {
         "datagram_bytes": size,
@@ -107,12 +108,25 @@ def _compare(
         "per_second": round(1e6 / statistics.median(ours)),
         "c_loop_per_second": round(1e6 / statistics.median(bare)),
         "us": round(statistics.median(ours), 2),
-        "c_loop_us": round(statistics.median(bare), 2),
+        **{f"{name}_us": round(statistics.median(spent), 2) for name, spent in others.items()},
         "ratio": round(statistics.median(ratios), 3),
         "ratio_spread": [round(min(ratios), 3), round(max(ratios), 3)],
         "target_ratio": TARGET_RATIO,
         "met": statistics.median(ratios) >= TARGET_RATIO,
     }
+
+
+def _echoed(peer: Peer, crowd: Crowd, batch: list[Datagram]) -> float:
+    """What one of those beside the parent spends on the same datagrams."""
+    crowd.parent, before = ("127.0.0.1", peer.port), crowd.parent
+    peer.stop()
+    crowd.send(batch)
+    spent = _spent(peer, len(batch))
+    crowd.parent = before
+    count, _ = crowd.drain()
+    if count != len(batch):
+        raise SystemExit(f"{len(batch)} datagrams were sent, {count} came back")
+    return spent
 
 
 def _spent(peer: Peer, count: int) -> float:
@@ -137,11 +151,28 @@ def _answers(crowd: Crowd) -> tuple[int, int]:
     return count, size
 
 
+def _beside(folder: Path, children: int, answer_bytes: int) -> dict[str, Peer]:
+    """The C loop, and what no parent in Python can do without (`sync_floor`)."""
+    floor = str(HERE / "sync_floor.py")
+    return {
+        "c_loop": start_echo(folder, answer_bytes),
+        **{
+            f"floor_{what}": _started([sys.executable, floor, what, children, answer_bytes])
+            for what in sync_floor.WHATS
+        },
+    }
+
+
 def start_echo(folder: Path, answer_bytes: int) -> Peer:
     """The C loop, compiled into the folder."""
     program = folder / "sync_echo"
-    subprocess.run(["cc", "-O2", "-o", program, HERE / "sync_echo.c"], check=True)
-    process = subprocess.Popen([program, str(answer_bytes)], stdout=subprocess.PIPE, text=True)
+    if not program.exists():
+        subprocess.run(["cc", "-O2", "-o", program, HERE / "sync_echo.c"], check=True)
+    return _started([program, answer_bytes])
+
+
+def _started(command: list[object]) -> Peer:
+    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return Peer(process, int(process.stdout.readline()))
 
