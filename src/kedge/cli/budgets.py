@@ -38,10 +38,15 @@ def _drawn(rows: Sequence[BudgetRow]) -> Iterable[RenderableType]:
         if row.down:
             by += " (down by itself)" if row.down == row.users else f" (down: {short(row.down)})"
         made.add_row(
-            row.budget, row.pool, f"{row.used} of {row.limit}", by,
+            row.budget, row.pool, f"{row.used} of {row.limit}{_share(row)}", by,
             str(row.waiting_count or ""), ", ".join(row.first[:3]),
         )  # fmt: skip
     return [made]
+
+
+def _share(row: BudgetRow) -> str:
+    """What the process that is asked may use of a limit that it shares with other owners."""
+    return "" if row.share is None else f" (here: {row.share})"
 
 
 def queue_lines(rows: Sequence[BudgetRow]) -> list[str]:

@@ -124,12 +124,14 @@ class Retried(Struct, frozen=True, gc=False):
 
 class BudgetSet(Struct, frozen=True, gc=False):
     """At most ``limit`` units of ``budget`` in ``pool`` at once (0: no limit): steps, or (``span``)
-    nodes that are out of service."""
+    nodes that are out of service. ``share`` is what this engine may use of a limit that it shares with
+    others (None: all of it)."""
 
     budget: str
     pool: str
     limit: int
     span: bool = False
+    share: int | None = None
 
 
 class GroupLeased(Struct, frozen=True, gc=False):

@@ -72,6 +72,7 @@ class Tenure:
         self.counter = start * STARTS
         self._sent: dict[int, float] = {}
         self._good_from: dict[str, float] = {}
+        self._heard_from = -math.inf
 
     def renew(self, now: float) -> int:
         """The counter to send, now."""
@@ -84,12 +85,19 @@ class Tenure:
     def answered(self, counter: int, owned: Mapping[str, int]) -> None:
         """The arbiter has seen the renewal ``counter``; these groups (with their terms) are ours."""
         sent = self._sent.get(counter)
+        if sent is not None:
+            self._heard_from = max(self._heard_from, sent)
         for group, term in owned.items():
             if self.owned.get(group) != term:
                 self._good_from.pop(group, None)
             if sent is not None:
                 self._good_from[group] = max(sent, self._good_from.get(group, -math.inf))
         self.owned = dict(owned)
+
+    def counted_on_until(self) -> float:
+        """Until when the arbiter takes us to be there, whatever we own: a lease without the time that a
+        destructive step takes. Shares of budgets are good until then."""
+        return self._heard_from + self.terms.duration_s * (1 - 2 * self.terms.drift)
 
     def until(self, group: str) -> float:
         """Until when a destructive step may begin on the group's nodes."""

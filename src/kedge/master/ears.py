@@ -43,6 +43,8 @@ class Ears:
         self._settled_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due: float | None = None
+        self.first: Callable[[], Iterable[Event]] = tuple
+        """What the engine must know before anything else that it is told now: that a lease has run out."""
 
     @property
     def engine(self) -> Engine:
@@ -70,7 +72,7 @@ class Ears:
                 events, self._events = self._events, []
                 self._run, self._gathered = None, 0
                 self._moment.end()
-                self._send(self._engine.advance(events, self._clock.now()))
+                self._send(self._engine.advance((*self.first(), *events), self._clock.now()))
         finally:
             self._draining = False
         self._set_timer()

@@ -18,6 +18,7 @@ from kedge.core.events import (
     NodeConfigured,
     NodeRemoved,
     ObservedMany,
+    Pool,
 )
 from kedge.core.graph import Graph
 from kedge.core.kinds import Value, ValueProblem
@@ -45,6 +46,8 @@ class Head:
     """Who else acts on a node; empty: this process does."""
     forbids: Callable[[str], str]
     """Why no destructive step may begin on a node at this very moment; empty: it may."""
+    shared: Callable[[BudgetSet], BudgetSet]
+    """A limit of the site, with what this process may use of it."""
 
     def __init__(self, graph: Graph, engine: Engine, clock: Clock, journal: Journal) -> None:
         self.clock = clock
@@ -53,9 +56,12 @@ class Head:
         self.site: Site | None = None
         self.elsewhere = lambda _: ""
         self.forbids = lambda _: ""
+        self.shared = lambda limit: limit
         self._here: Site | None = None
         self._membership: Membership | None = None
-        self._limits: dict[tuple[str, str], BudgetSet] = {}
+        self._limits: dict[Pool, BudgetSet] = {}
+        self.limits: dict[Pool, BudgetSet] = {}
+        """The limits that the site names."""
         self._take(graph)
         self._moment = Moment(clock)
         self._ears = Ears(engine, clock, self._moment, self._send)
@@ -86,6 +92,15 @@ class Head:
         self.settle()
         for node in self.nodes.values():
             self.configured(node)
+
+    @property
+    def first(self) -> Callable[[], Iterable[Event]]:
+        """What the engine must know before anything else that it is told at that moment."""
+        return self._ears.first
+
+    @first.setter
+    def first(self, first: Callable[[], Iterable[Event]]) -> None:
+        self._ears.first = first
 
     @property
     def engine(self) -> Engine:
@@ -176,16 +191,8 @@ class Head:
     def configure(self, site: Site) -> None:
         """Take a whole site: nodes that appear, change or go."""
         before, self.site, self._here = self.site, site, None
-        self._membership, limits = Membership(site), limits_of(site)
-        dropped = (
-            BudgetSet(known.budget, known.pool, 0, known.span)
-            for pool, known in self._limits.items()
-            if pool not in limits
-        )
-        for event in (*limits.values(), *dropped):
-            if self._limits.get((event.budget, event.pool)) != event:
-                self.feed(event)
-        self._limits = limits
+        self._membership, self.limits = Membership(site), limits_of(site)
+        self.limit()
         for name in [name for name in self.nodes if name not in site.nodes]:
             del self.nodes[name]
             self.feed(NodeRemoved(name))
@@ -210,6 +217,26 @@ class Head:
             self.configured(node)
             self.journal.publish("node", {"node": node.name})
         lives_long(len(every))
+
+    def limit(self) -> None:
+        """Tell the engine what it may use of each pool, as it is now."""
+        self._ears.tell(self.limits_now())
+
+    def limits_now(self) -> list[Event]:
+        """What the engine is to be told of limits; it counts as told."""
+        limits = {pool: self.shared(limit) for pool, limit in self.limits.items()}
+        dropped = (
+            BudgetSet(known.budget, known.pool, 0, known.span)
+            for pool, known in self._limits.items()
+            if pool not in limits
+        )
+        found = [
+            event
+            for event in (*limits.values(), *dropped)
+            if self._limits.get((event.budget, event.pool)) != event
+        ]
+        self._limits = limits
+        return list[Event](found)
 
     def _void(self, nodes: list[NodeState], changed: Iterable[str]) -> None:
         """What relates to a changed value must be asked anew where it can be, or related anew."""

@@ -115,6 +115,7 @@ def _pool(usage: Usage, *, span: bool = False) -> Json:
         "pool": usage.pool[1],
         "span": span,
         "limit": usage.limit,
+        "share": usage.share,
         "used": usage.used,
         "users": _nodes((*usage.holders, *usage.counted)),
         "down": _nodes(usage.counted),

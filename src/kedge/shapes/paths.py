@@ -11,7 +11,8 @@ class BudgetRow(Struct):
     """A pool of a budget: of steps, or (``span``) of nodes out of service.
 
     ``users`` and ``waiting`` are nodesets; ``first`` are the first who wait, in order. Of a span,
-    ``down`` are the users that are out of service by themselves.
+    ``down`` are the users that are out of service by themselves. ``share`` is what the process that is
+    asked may use now, where several owners draw from the pool (null: all of the limit).
     """
 
     budget: str
@@ -24,6 +25,7 @@ class BudgetRow(Struct):
     waiting: str
     waiting_count: int
     first: list[str]
+    share: int | None = None
 
 
 class CostRow(Struct):

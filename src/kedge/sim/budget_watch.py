@@ -1,11 +1,12 @@
 """Whether budgets are kept: steps in flight, and nodes that Kedge itself took out of service.
 
-Pools and limits are worked out here again from the site; the master's own reckoning is not asked.
+Pools and limits are worked out here again from the site, over all processes; their own reckoning is not
+asked.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 
@@ -13,6 +14,8 @@ from kedge.agent.place import RUNNING
 from kedge.core.mutation import Mutation
 from kedge.core.node import Configuration
 from kedge.sim.head import Program
+from kedge.sim.world import World
+from kedge.site.model import Site
 
 Pool = tuple[str, str]
 
@@ -20,48 +23,51 @@ Pool = tuple[str, str]
 class BudgetWatch:
     """Counts what is used in each pool. ``stage_of`` tells what a machine is really at."""
 
+    site: Site | None = None
+    """What the master's site is, or was when it last ran."""
+
     def __init__(
-        self, violated: Callable[[str, str], None], stage_of: Callable[[str], str]
+        self, world: World, violated: Callable[[str, str], None], stage_of: Callable[[str], str]
     ) -> None:
+        self._world = world
         self._violated = violated
         self._stage_of = stage_of
-        self._used: dict[str, Counter[Pool]] = {}
+        self._used: dict[Pool, dict[str, float]] = {}
         self._out: dict[str, set[str]] = {}
 
-    def started(self, program: Program, node: str, mutation: Mutation) -> tuple[Pool, ...]:
-        """A step begins; returns the pools that it draws from until `ended`."""
-        assert program.master is not None
-        head = program.master.head
-        if head.site is None:
+    def started(
+        self, program: Program, node: str, mutation: Mutation, step: str
+    ) -> tuple[Pool, ...]:
+        """A step begins; returns the pools that it draws from until it has `ended`, or its time is out."""
+        site, now = self.site, self._world.now
+        configuration = site.nodes.get(node) if site is not None else None
+        if site is None or configuration is None:
             return ()
-        configuration = head.nodes[node].configuration
-        if mutation.destructive and head.site.out_of_service:
-            self._take_out(program, configuration)
-        pools = pools_of(mutation, configuration, head.site.budgets)
-        used = self._used.setdefault(program.end, Counter())
-        used.update(pools)
+        if mutation.destructive and site.out_of_service:
+            self._take_out(program, site, configuration)
+        pools = pools_of(mutation, configuration, site.budgets)
         for budget, pool in pools:
-            limit = head.site.budgets[budget][pool.partition(" ")[0]]
-            if limit and used[budget, pool] > limit:
-                self._violated("budgets kept", f"{used[budget, pool]} steps at once take {budget} "
+            limit = site.budgets[budget][pool.partition(" ")[0]]
+            used = {k: at for k, at in self._used.get((budget, pool), {}).items() if at > now}
+            used[step] = now + (mutation.timeout_s or math.inf)
+            self._used[budget, pool] = used
+            if limit and len(used) > limit:
+                self._violated("budgets kept", f"{len(used)} steps at once take {budget} "
                                f"of {pool}, whose limit is {limit}")  # fmt: skip
         return pools
 
-    def ended(self, program: str, pools: tuple[Pool, ...]) -> None:
+    def ended(self, pools: tuple[Pool, ...], step: str) -> None:
         """A step is over."""
-        self._used.setdefault(program, Counter()).subtract(pools)
+        for pool in pools:
+            self._used.get(pool, {}).pop(step, None)
 
-    def _take_out(self, program: Program, node: Configuration) -> None:
+    def _take_out(self, program: Program, site: Site, node: Configuration) -> None:
         """A destructive step begins on a node: does it take one more out of service?"""
-        assert program.master is not None
-        head = program.master.head
-        site = head.site
-        assert site is not None
         assert program.engine is not None
         seen = program.engine.condition(node.name).discovered
         if seen.get("boot.stage") != RUNNING or seen.get("power.state") != "on":
             return  # down already: to bring it back takes nothing from anybody
-        wanted = {n for n, s in head.nodes.items() if s.configured("power.state") == "on"}
+        wanted = {n for n, s in site.nodes.items() if s.values.get("power.state") == "on"}
         if node.name not in wanted:
             return  # it shall be off
         for kind, share in site.out_of_service.items():

@@ -78,7 +78,7 @@ class Watch:
         self.steps_of: Counter[str] = Counter()
         self._steps: dict[str, dict[str, Step]] = {}
         self._ended: dict[str, float] = {}
-        self._budgets = BudgetWatch(self.violated, stage_of)
+        self.budgets = BudgetWatch(world, self.violated, stage_of)
         self._destroyed: dict[str, tuple[str, float]] = {}
         self._marks: dict[tuple[object, ...], object] = {}
         self._digest = hashlib.blake2b(digest_size=16)
@@ -180,18 +180,26 @@ class Watch:
         self.tally.steps[name] += 1
         self.steps_of[node] += 1
         step = Step(program.end, program.starts, node, name, effect.step_id, self._world.now)
+        key = f"{program.end} {program.starts} {step.step_id}"
         master = program.master
         destructive = master is not None and master.head.graph.mutations[name].destructive
-        if master is not None and destructive and not master.head.forbids(node):
-            self._acts(program, node, name)  # (one that is forbidden ends before anything is sent)
+        if master is not None and destructive:
+            why = master.head.forbids(node)
+            if why:  # (nothing is sent, but what people are shown would be wrong)
+                self.violated("one owner", f"{program.end} begins {name} on {node}, but {why}")
+            self._acts(program, node, name)
         state = master.head.nodes.get(node) if master is not None else None
         if state is not None:
             if state.configuration.hold:
                 self.violated("no effect on a held node", f"{name} began on {node}, "
                               f"held: {state.configuration.hold}")  # fmt: skip
             assert master is not None
-            step.pools = self._budgets.started(program, node, master.head.graph.mutations[name])
-        self._steps.setdefault(node, {})[f"{program.end} {program.starts} {step.step_id}"] = step
+            root = next(iter(self.programs.values())).master
+            if root is not None and root.head.site is not None:
+                self.budgets.site = root.head.site
+            mutation = master.head.graph.mutations[name]
+            step.pools = self.budgets.started(program, node, mutation, key)
+        self._steps.setdefault(node, {})[key] = step
         if self.quiet_since is not None:
             self.violated("quiet when all is well", f"{name} began on {node}, "
                           "though all had converged")  # fmt: skip
@@ -219,7 +227,7 @@ class Watch:
         step = self._steps.get(node, {}).pop(key, None)
         if step is not None:
             self._ended[node] = self._world.now
-            self._budgets.ended(step.program, step.pools)
+            self.budgets.ended(step.pools, key)
 
 
 def way_of(error: BaseException | None) -> str:

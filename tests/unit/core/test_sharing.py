@@ -29,6 +29,20 @@ def test_a_step_takes_all_its_budgets_or_none_and_waits_in_turn() -> None:
     assert budgets.take("b/on", (rack, boot)) and budgets.take("c/on", (boot,))
 
 
+def test_of_a_shared_limit_only_the_share_is_used() -> None:
+    budgets, pool = Budgets(), ("inrush", "cluster")
+    budgets.limit(pool, 3, 0)
+    assert not budgets.take("a/on", (pool,)), "a share of nothing is not no limit"
+    assert budgets.waits_for("a/on") == Lack(pool, 3, 0, 0, 0)
+    assert budgets.limit(pool, 3, 1) == ["a/on"] and budgets.take("a/on", (pool,))
+    assert not budgets.take("b/on", (pool,))
+    assert budgets.demand(pool) == (1, 1)
+    assert budgets.limit(pool, 3, 0) == [] and budgets.holds("a/on"), "nobody is interrupted"
+    assert budgets.overdrawn("a/on")
+    assert budgets.limit(pool, 3) == ["b/on"], "nobody shares it any more"
+    assert budgets.usage()[0].share is None
+
+
 class Crowd:
     """Thirty holders that want random pools and try whenever they are told to."""
 

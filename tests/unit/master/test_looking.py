@@ -37,7 +37,7 @@ async def test_who_uses_a_budget_and_who_waits(tmp_path: Path) -> None:
 
         await until(queued)
         assert rows["calm.*"] == {
-            "budget": "calm.*", "pool": "cluster", "span": False, "limit": 1, "used": 1,
+            "budget": "calm.*", "pool": "cluster", "span": False, "limit": 1, "used": 1, "share": None,
             "users": "n1", "down": "", "waiting": "n[2-4]", "waiting_count": 3,
             "first": ["n2", "n3", "n4"],
         }  # fmt: skip

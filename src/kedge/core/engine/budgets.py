@@ -29,12 +29,14 @@ Pools = tuple[Pool, ...]
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """What a waiter lacks: the first pool that is full or where others come first."""
+    """What a waiter lacks: the first pool that is full or where others come first. ``share`` is what
+    may be used here of a limit that others share (None: all of it)."""
 
     pool: Pool
     limit: int
     used: int
     ahead: int
+    share: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,13 @@ class Usage:
     holders: tuple[str, ...]
     counted: tuple[str, ...]
     waiting: tuple[str, ...]
+    share: int | None = None
 
 
 @dataclass(slots=True)
 class _Queue:
     limit: int = 0
+    share: int | None = None
     used: int = 0
     holders: dict[str, None] = field(default_factory=dict[str, None])
     counted: dict[str, None] = field(default_factory=dict[str, None])
@@ -60,7 +64,11 @@ class _Queue:
 
     @property
     def free(self) -> bool:
-        return self.limit == 0 or self.used < self.limit
+        return self.limit == 0 or self.used < self.most
+
+    @property
+    def most(self) -> int:
+        return self.limit if self.share is None else self.share
 
     @property
     def idle(self) -> bool:
@@ -93,9 +101,10 @@ class Budgets:
         self.touched = 0
         """How often anybody took, queued for, gave back or used anything."""
 
-    def limit(self, pool: Pool, limit: int) -> list[str]:
-        """Set a pool's limit (0: none)."""
-        self._queue(pool).limit = limit
+    def limit(self, pool: Pool, limit: int, share: int | None = None) -> list[str]:
+        """Set a pool's limit (0: none), and what may be used here of it (None: all)."""
+        queue = self._queue(pool)
+        queue.limit, queue.share = limit, share
         return self._heads((pool,))
 
     # --- taking and giving back ----------------------------------------------------------------
@@ -208,7 +217,7 @@ class Budgets:
     def overdrawn(self, holder: str) -> bool:
         """Whether a pool that it holds is used beyond its limit."""
         queues = [self._queues[pool] for pool in self._holds.get(holder, ())]
-        return any(0 < queue.limit < queue.used for queue in queues)
+        return any(queue.limit and queue.most < queue.used for queue in queues)
 
     def waits_for(self, holder: str) -> Lack | None:
         """What a waiter lacks; None for one that does not wait, or could take it now."""
@@ -216,7 +225,7 @@ class Budgets:
             queue = self._queues[pool]
             ahead = queue.line.ahead(self._tickets[holder])
             if holder not in queue.counted and (ahead or not queue.free):
-                return Lack(pool, queue.limit, queue.used, ahead)
+                return Lack(pool, queue.limit, queue.used, ahead, queue.share)
         return None
 
     def users(self, pool: Pool, most: int = 0) -> list[str]:
@@ -235,10 +244,16 @@ class Budgets:
                 tuple(queue.holders),
                 tuple(holder for holder in queue.counted if holder not in queue.holders),
                 tuple(self._who[ticket] for ticket in queue.line.tickets()),
+                queue.share,
             )
             for pool, queue in sorted(self._queues.items())
             if queue.limit
         ]
+
+    def demand(self, pool: Pool) -> tuple[int, int]:
+        """How many use a pool, and how many wait for it."""
+        queue = self._queues.get(pool)
+        return (queue.used, len(queue.line)) if queue is not None else (0, 0)
 
     # --- inside --------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from kedge.core.engine.hearing import take_in
 from kedge.core.engine.nodes import Nodes
 from kedge.core.engine.prospect import Prospect, Would, foresee
 from kedge.core.engine.record import Record
+from kedge.core.engine.service import is_down
 from kedge.core.engine.settings import Settings
 from kedge.core.engine.waking import due
 from kedge.core.events import ConfiguredMany, Effect, Event, Many, Pool, each
@@ -161,6 +162,14 @@ class Engine:
         """All pools that have a limit: those of steps (whose users are named ``node/mutation``), and
         those of spans."""
         return self._common.budgets.usage(), self._common.spans.usage()
+
+    def demand(self, pool: Pool, *, span: bool) -> tuple[int, int]:
+        """How many use a pool, and how many wait for it; cheap."""
+        return (self._common.spans if span else self._common.budgets).demand(pool)
+
+    def in_service(self, node: str) -> bool:
+        """Whether all is seen to hold that its configured goals stand on, whoever acts on the node."""
+        return not is_down(self._common, self._look(node))
 
     def costs(self) -> list[Measured]:
         """What was measured of each mutation, by class of hardware."""

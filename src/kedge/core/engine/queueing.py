@@ -26,6 +26,7 @@ class Wait:
     step: str
     users: tuple[str, ...]
     blocker: str = ""
+    share: int | None = None
 
 
 def places(common: Common, record: Record) -> tuple[Wait, ...]:
@@ -51,6 +52,7 @@ def _wait(common: Common, budgets: Budgets, name: str, lack: Lack) -> Wait:
         name.partition("/")[2],
         tuple(dict.fromkeys([*stuck, *users]))[:USERS_NAMED],
         stuck[0] if stuck else "",
+        lack.share,
     )
 
 
@@ -65,9 +67,10 @@ def in_words(common: Common, wait: Wait) -> tuple[str, str]:
     names = ", ".join(wait.users)
     if wait.used > len(wait.users):
         names += f" and {wait.used - len(wait.users)} more"
+    share = "" if wait.share is None else f", of which {wait.share} may be used here now"
     words = (
         f"for the budget {wait.budget} of {wait.pool} "
-        f"(limit {wait.limit}, {wait.ahead} ahead; used by {names or 'nobody'})"
+        f"(limit {wait.limit}{share}, {wait.ahead} ahead; used by {names or 'nobody'})"
     )
     record = common.look(wait.blocker)
     if record is None:

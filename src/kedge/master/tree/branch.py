@@ -8,10 +8,11 @@ steps are held.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kedge.core.events import GroupLeased, Requested, Retried
+from kedge.core.events import Event, GroupLeased, Requested, Retried
 from kedge.core.lease import LeaseTerms, Tenure
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
@@ -33,12 +34,14 @@ from kedge.master.tree.entries import (
     ORDERS,
     SECRET,
     SEEN,
+    SHARE,
     of_kind,
     pack,
     unpack,
 )
 from kedge.master.tree.heard import Heard
 from kedge.master.tree.parts import SiteOfParts
+from kedge.master.tree.sharing import Sharing
 from kedge.master.tree.uplink import Uplink
 from kedge.sync.wire import Epoch
 
@@ -70,12 +73,15 @@ class Branch:
         self._held: dict[str, bytes] = {}
         self.heard = Heard(head, link)
         self.tenure = Tenure(LeaseTerms(), start)
+        self.sharing = Sharing(head, self.tenure)
         self._leased: dict[str, str] = {}
         head.elsewhere = self.elsewhere
         head.forbids = self.forbids
         link.tenure = self._tenure
         permits.tenure = self._boot_term
         uplink.changed = self.take
+        head.first = self._overdue
+        self._look_at = -math.inf
 
     # ---- who acts
 
@@ -131,6 +137,8 @@ class Branch:
                 self._link.know(name, Epoch(told["term"], told["counter"]), told["key"])
         if LEASE in changed:
             self._take_lease(unpack(entries.get(LEASE)))
+        if any(name in (COMMON, LEASE) or name.startswith(SHARE) for name in changed):
+            self.sharing.take(entries, self._clock.now())
         for name in sorted(n for n in changed if n.startswith(SEEN)):
             self.heard.take(name.removeprefix(SEEN), unpack(entries.get(name)))
         if any(name.startswith(ASK) for name in changed):
@@ -177,15 +185,29 @@ class Branch:
 
     def look(self) -> None:
         """Let destructive steps begin, or not any more, as the leases are now."""
+        for event in self._looked(self._clock.now()):
+            self._head.feed(event)
+
+    def _overdue(self) -> Iterable[Event]:
+        """What the engine must know before all else: this process may have stood still past its lease."""
         now = self._clock.now()
+        return self._looked(now) if now > self._look_at else ()
+
+    def _looked(self, now: float) -> list[Event]:
+        """What the engine must be told, as the leases are now."""
+        found = self.sharing.look(now)
         for group in self.tenure.owned.keys() | self._leased.keys():
             may = self.tenure.may_destroy(group, now)
             why = "" if may or group not in self.tenure.owned else self._why_not(group)
             if self._leased.get(group, "") != why:
                 self._leased[group] = why
-                self._head.feed(GroupLeased(group, why))
+                found.append(GroupLeased(group, why))
                 after = "held" if why else "allowed"
                 self._head.journal.write("", "lease", group, after=after, cause=why)
+        held = [g for g in self.tenure.owned if not self._leased.get(g)]
+        ends = [self.sharing.leased_until, *(self.tenure.until(group) for group in held)]
+        self._look_at = min(ends)
+        return found
 
     def _why_not(self, group: str) -> str:
         return f"no master renews the lease of group {group}, so destructive steps are held"

@@ -22,6 +22,7 @@ from kedge.master.tree.entries import (
     ASK,
     ASKED,
     HEALTH,
+    HELD,
     KEY,
     LEASE,
     LOG,
@@ -39,6 +40,7 @@ from kedge.master.tree.logs import LogDown
 from kedge.master.tree.ownership import Ownership
 from kedge.master.tree.parts import secret_parts, site_parts
 from kedge.master.tree.relayed import Relayed
+from kedge.master.tree.shares import Shares
 from kedge.master.tree.submasters import SubMaster, SubMasters
 from kedge.site.model import Site
 from kedge.stores.port import Store
@@ -68,6 +70,8 @@ class Delegation:
         self.ownership = Ownership(head, store, clock, terms, term, self._given)
         self.submasters = SubMasters(head, link, permits, self.ownership, store, clock)
         self.relayed = Relayed(head, link)
+        self.shares = Shares(head, self.ownership, store, clock, term)
+        self.shares.hides = self._hides
         self.logs = LogDown(head.journal, writes)
         self._heard = Heard(head, link)
         self._acted: dict[str, str] = {}
@@ -132,6 +136,8 @@ class Delegation:
         elif kind == VIEW and self.ownership.owner(self.ownership.group_of(subject)) == known.name:
             self.relayed.view(subject, known.name, told)
             known.stale = known.stale or ORDERS + subject in known.down
+        elif kind == HELD:
+            self.shares.heard(known.name, subject, told)
         elif kind == WISH:
             known.wishes.pop(subject, None)
             if told is not None:
@@ -178,6 +184,7 @@ class Delegation:
             **known.parts,
             LEASE: pack(self.ownership.arbiter.answer(known.name)),
             **known.handed,
+            **self.shares.told(known.name),
         }
         for name in (node for group in groups for node in site.groups[group].nodes):
             key = self._link.keys.get(name)
@@ -197,12 +204,16 @@ class Delegation:
         known = self.submasters.known
         return {
             "url": self.url(),
+            "shares": True,
             "lease": [terms.duration_s, terms.operation_s, terms.drift],
             "addresses": {
                 MASTER: self.address(),
                 **{name: each.health.get("address", "") for name, each in known.items()},
             },
         }
+
+    def _hides(self, node: str) -> bool:
+        return self.relayed.hides(node, self.submasters.there)
 
     def _seen(self, known: SubMaster, groups: list[str], site: Site) -> dict[str, bytes]:
         """For the owner: what agents report to other parents."""
@@ -249,8 +260,9 @@ class Delegation:
         if changed:
             nodes = self._head.nodes.items()
             self._head.owner_changed([n for n, s in nodes if s.configuration.group in changed])
-        for known in self.submasters.known.values():
-            if known.stale:
+        told = self.shares.look(site)
+        for name, known in self.submasters.known.items():
+            if known.stale or name in told:
                 self._say(known, site)
         for group in acted:
             if not acted[group] and site.groups[group].parents:
@@ -263,6 +275,7 @@ class Delegation:
     def _given(self, group: str, former: str, owner: str) -> None:
         """A group has another owner."""
         self.submasters.all_stale()
+        self.shares.given(group, owner)
         known = self.submasters.known.get(former)
         if known is not None and known.asks:
             self._drop_asks(known, group)

@@ -7,6 +7,8 @@ Down, in the configured record:
     file/DIGEST         a template, shared by all nodes that have it
     lease               the newest renewal that was seen, and the groups it is good for, with terms
     key/NAME            a node's boot epoch and node key: it may come here without a new boot
+    share/BUDGET POOL   what may be used of a pool: the number of this telling, how much, how much of it
+                        without a lease, and the pool's limit
     seen/NAME           what a node's agent reported to another parent, while the owner does not hear it
     orders/NAME         orders that a node's agent has from the former owner, for the one that takes over
     ask/ID              what a person asked for once (retry, cycle)
@@ -22,6 +24,7 @@ Up, in the discovered record:
     view/NAME           a node as its owner sees it
     key/NAME            epoch and key of a node that joined here
     asked/ID            that was done
+    held/BUDGET POOL    the number of the share that is kept to, how much is used, and waited for
     wish/REF ARCH       an image that is needed here
     log/SLOT            the newest entries of the log, in a ring
 
@@ -39,6 +42,7 @@ COMMON, LEASE, HEALTH = "common", "lease", "health"
 NODE, FILE, KEY, SEEN, ASK, SECRET = "node/", "file/", "key/", "seen/", "ask/", "secret/"
 ORDERS = "orders/"
 AGENT, VIEW, ASKED, WISH, LOG = "agent/", "view/", "asked/", "wish/", "log/"
+SHARE, HELD = "share/", "held/"
 IMAGE, LAYER0 = "image/", "layer0/"
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

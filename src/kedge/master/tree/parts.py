@@ -14,7 +14,7 @@ from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
 from kedge.master.secrets import Secrets
 from kedge.master.tree.entries import COMMON, FILE, NODE, SECRET, of_kind, pack, unpack
-from kedge.site.model import Cluster, FileTemplate, Group, Network, Site
+from kedge.site.model import Cluster, FileTemplate, Group, Network, Share, Site
 
 Json = dict[str, Any]
 
@@ -70,6 +70,9 @@ def _common(site: Site, groups: Collection[str]) -> Json:
             if name in groups
         },
         "budgets": {name: dict(kinds) for name, kinds in site.budgets.items()},
+        "out_of_service": {
+            kind: [share.number, share.percent] for kind, share in site.out_of_service.items()
+        },
         "settings": dict(site.settings),
     }
 
@@ -131,6 +134,9 @@ class SiteOfParts:
             nodes=nodes,
             files=templates,
             budgets=common["budgets"],
+            out_of_service={
+                kind: Share(*written) for kind, written in common.get("out_of_service", {}).items()
+            },
             settings=common["settings"],
         )
 

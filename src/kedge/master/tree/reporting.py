@@ -70,6 +70,7 @@ class Reporter:
                 said: list[Entry] = []
                 changed |= self._changed(watcher, said)
                 changes = self._views(changed) | self._reports() | self._log.entries(said)
+                changes |= self._differing(dict(self._branch.sharing.held()))
                 changed.clear()
                 if health_in_s <= 0:
                     health_in_s = HEALTH_S
