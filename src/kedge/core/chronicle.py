@@ -224,4 +224,9 @@ class _Story:
         self._put(Link(each.seq, each.at, "rest", each.after, each.cause, because))
 
 
-_OUTCOMES = {"done": "was done", "failed": "failed", "timeout": "ran out of time"}
+_OUTCOMES = {
+    "done": "was done",
+    "failed": "failed",
+    "timeout": "ran out of time",
+    "put off": "was put off",
+}

@@ -88,13 +88,19 @@ class ConfiguredMany(Struct, frozen=True):
 
 
 class StepFailed(Struct, frozen=True, gc=False):
-    """Whoever carried a step out says that it failed; ``reason`` is for the operator."""
+    """Whoever carried a step out says that it failed; ``reason`` is for the operator.
+
+    ``put_off``: it could not even be tried, as nobody was reached who could; that counts for nothing.
+    ``astray``: the node is not where the step begins; then what is true when its time runs out is so.
+    """
 
     node: str
     step_id: str
     reason: str
     next_step: str = ""
     permanent: bool = False
+    put_off: bool = False
+    astray: bool = False
 
 
 class DiscoveryFailed(Struct, frozen=True, gc=False):
@@ -172,7 +178,7 @@ class StartStep(Struct, frozen=True, gc=False):
 
 
 class EndStep(Struct, frozen=True, gc=False):
-    """A step is over: ``outcome`` is ``done``, ``failed``, ``timeout`` or ``dropped``. Stop its
+    """A step is over: ``outcome`` is ``done``, ``failed``, ``timeout``, ``put off`` or ``dropped``. Stop its
     handler if it still runs, withdraw its order."""
 
     node: str

@@ -39,6 +39,11 @@ class KedgeError(Exception):
         }
 
 
+class NotNow(KedgeError):
+    """It could not be tried: who should do it was not reached, or has no room now. That is no failure of
+    what was to be done; it is tried again, for as long as it takes."""
+
+
 class KedgeErrors(KedgeError):
     """Several errors of one input, reported together."""
 

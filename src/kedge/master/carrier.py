@@ -19,7 +19,7 @@ from kedge.core.events import (
     StepFailed,
 )
 from kedge.core.mutation import Discovery, Mutation
-from kedge.lib.errors import KedgeError
+from kedge.lib.errors import KedgeError, NotNow
 from kedge.master.attribution import current_module
 from kedge.master.head import Head
 from kedge.master.supervisor import ended, outcome
@@ -96,9 +96,9 @@ class StepCarrier:
                 self._handling.discard(effect.step_id)
             if error is not None:
                 self._raised(mutation.module, mutation.name, error, node.name)
-                self._head.feed(
-                    StepFailed(effect.node, effect.step_id, reason(error), next_step(error))
-                )
+                words = reason(error), next_step(error)
+                late = isinstance(error, NotNow)
+                self._head.feed(StepFailed(effect.node, effect.step_id, *words, put_off=late))
                 return
         elif mutation.where == "node":
             self._io.order(effect.node, mutation.name, {})

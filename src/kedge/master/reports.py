@@ -20,6 +20,8 @@ BY = "agent"
 MAX_ENTRY_BYTES = 65_536
 MAX_DEPTH = 8
 MAX_FACTS = 64
+ASTRAY = "agent.stage"
+"""The error of an agent that is asked for what begins at another stage than the node's."""
 
 
 def take_in(head: Head, name: str, changes: Mapping[str, bytes | None]) -> None:
@@ -86,7 +88,8 @@ def _answered(head: Head, node: str, mutation: str, answer: Value) -> None:
     why = ", ".join(str(told[key])[:500] for key in ("why", "where") if told.get(key))
     known, order = head.nodes.get(node), str(answer.get("id"))
     step_id = known.adopted.get(order, order) if known is not None else order
-    head.feed(StepFailed(node, step_id, f"{what} ({why})" if why else what))
+    astray = told.get("code") == ASTRAY
+    head.feed(StepFailed(node, step_id, f"{what} ({why})" if why else what, astray=astray))
 
 
 def decoded(raw: bytes | None) -> Value:

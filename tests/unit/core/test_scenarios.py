@@ -156,14 +156,69 @@ def test_a_permanent_failure_needs_no_second_attempt() -> None:
     assert world.condition().phase == "quarantined"
 
 
+def test_a_device_that_is_not_reached_is_waited_for() -> None:
+    world = World()
+    world.configure()
+    world.see(power_state="off", image_ready="ready")
+    for _ in range(8):
+        words = {"reason": "the BMC does not answer", "next_step": "ping it", "put_off": True}
+        world.tell(StepFailed("n1", world.step_id("power.switch_on"), **words))
+        condition = world.condition()
+        assert condition.phase == "waiting" and "the BMC does not answer" in condition.why
+        assert condition.next == "ping it"
+        waited_s = 0
+        while not world.condition().running:
+            world.wait(1)
+            waited_s += 1
+        assert waited_s <= 376, "never longer than the longest pause"
+    world.tell(StepFailed("n1", world.step_id("power.switch_on"), **words))
+    world.see(power_state="off")
+    assert world.started() == ["power.switch_on"], "it answers again: at once"
+    world.tell(StepFailed("n1", world.step_id("power.switch_on"), "no power supply"), after=1)
+    assert world.condition().phase == "waiting", "that counts, and is the first"
+
+
+def test_a_node_that_is_not_where_its_order_begins_is_taken_for_stuck() -> None:
+    world = World()
+    world.configure()
+    world.see(power_state="on", boot_stage="layer0", image_ready="ready")
+    failed = StepFailed(
+        "n1", world.step_id("image.activate"), "the node is in stage init", astray=True
+    )
+    world.tell(failed)
+    assert world.condition().discovered["boot.stage"] == "stuck"
+    assert not world.started(), "its power is not taken before the order may be tried again"
+    assert "to try image.activate again" in world.condition().why
+    assert [e.mutation for e in world.wait(8) if isinstance(e, StartStep)] == ["power.switch_off"]
+
+
+def test_after_a_boot_that_nobody_heard_of_the_next_one_waits() -> None:
+    world = World()
+    world.configure()
+    world.see(power_state="on", boot_stage="none", image_ready="ready")
+    pauses_s: list[float] = []
+    for _ in range(2):
+        assert "boot.load" in [step.mutation for step in world.condition().running]
+        timed_out_at = world.now + 240
+        while "power.switch_off" not in [step.mutation for step in world.condition().running]:
+            world.wait(1)
+            world.see(after=0, power_state="on")
+        pauses_s.append(world.now - timed_out_at)
+        world.see(power_state="off")
+        world.see(power_state="on")
+        world.wait(1)
+    assert 85 < pauses_s[0] < 155 and 175 < pauses_s[1] < 305
+
+
 def test_graceful_first_then_hard() -> None:
     world = World()
     world.up()
     world.configure(goals={"power.state": "off"})
     assert world.started() == ["power.shut_down"]
     started: list[str] = []
-    for _ in range(2):
-        started += [e.mutation for e in world.wait(100) if isinstance(e, StartStep)]
+    for _ in range(20):
+        started += [e.mutation for e in world.wait(10) if isinstance(e, StartStep)]
+        started += [e.mutation for e in world.see(power_state="on") if isinstance(e, StartStep)]
     assert started == ["power.shut_down", "power.switch_off"]
     world.see(power_state="off")
     assert world.condition().phase == "converged"

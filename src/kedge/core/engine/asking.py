@@ -104,6 +104,17 @@ def heard(common: Common, record: Record, variables: list[int], *, fresh: bool =
             deafen(common, record, number, f"it could not tell {names}", "")
 
 
+def unseen(common: Common, record: Record, running: Running) -> Failures | None:
+    """Why nobody can see whether a step had its effect: a device that is to be asked does not answer."""
+    for variable, value in running.action.own:
+        asked = common.compiled.ask_of.get(variable)
+        if asked is not None and record.deaf and record.state[variable] != value:
+            failures = record.deaf.get(asked.number)
+            if failures is not None and asked.discovery.handler is not None:
+                return failures
+    return None
+
+
 def deafen(common: Common, record: Record, number: int, reason: str, next_step: str) -> None:
     """A discovery failed: keep the reason, and try again later."""
     _forget(record, number)

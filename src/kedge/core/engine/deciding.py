@@ -16,7 +16,7 @@ from kedge.core.engine.failing import end_episode, forbid, penalties
 from kedge.core.engine.phases import blocked, moving, purpose, settle
 from kedge.core.engine.record import Episode, Record
 from kedge.core.engine.requests import fulfil, give_up, goals_now
-from kedge.core.engine.restraints import may_start
+from kedge.core.engine.restraints import may_start, too_soon
 from kedge.core.engine.service import is_down, leave
 from kedge.core.engine.steps import end_step, leave_queues, start_step
 from kedge.core.explain import unmet
@@ -182,6 +182,8 @@ def _dispatch(common: Common, record: Record, episode: Episode, plan: Plan) -> b
         if episode.starts.get(step.number, 0) >= common.settings.repeats:
             forbid(common, episode, step)
             return False
+        if step.destructive and too_soon(common, episode, plan):
+            continue
         breaks = bool(plan.breaking >> place & 1)
         if may_start(common, record, episode, step, wanted, breaks=breaks):
             cause = purpose(common, record, plan, place)

@@ -7,9 +7,14 @@ A mutation that succeeds time and again without the episode ending is forbidden 
 is always disappointed must not go on for ever. So (attempts, repeats and surprises left, unknowns,
 plan) falls lexicographically, and every step and every wait has a deadline. When an action's attempts
 are spent it is forbidden, and where no path is left the node is quarantined with the reason.
+
+A step that is put off, since the device that carries it out is not reached, is like a question that
+nobody answers: it takes no attempt, and its node waits for the device, and says so.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from kedge.core.action import Action
 from kedge.core.engine.common import Common
@@ -21,14 +26,48 @@ NEXT_GEAR = 10_000
 """The penalty after two failures: any other way is better."""
 
 
-def backoff(common: Common, record: Record, failures: Failures) -> None:
-    """Count a failure and say when to try again: exponentially later, with jitter."""
-    settings = common.settings
+def backoff(common: Common, record: Record, failures: Failures, first_s: float = 0.0) -> None:
+    """Count a failure and say when to try again: exponentially later, with jitter. ``first_s`` is the least
+    pause after the first one."""
     failures.count += 1
-    delay = min(settings.backoff_most_s, settings.backoff_s * 2 ** min(failures.count - 1, 16))
+    _later(common, record, failures, failures.count, first_s)
+
+
+def _later(
+    common: Common, record: Record, failures: Failures, times: int, first_s: float = 0.0
+) -> None:
+    settings = common.settings
+    first_s = max(first_s, settings.backoff_s)
+    delay = min(settings.backoff_most_s, first_s * 2 ** min(times - 1, 16))
     failures.until = common.now + delay * common.chance.uniform(
-        0.75, 1.25, f"{record.name}/{failures.count}/{common.now}"
+        0.75, 1.25, f"{record.name}/{times}/{common.now}"
     )
+
+
+def put_off(
+    common: Common, record: Record, running: Running, reason: str, next_step: str = ""
+) -> None:
+    """A step could not be tried, or nobody can see whether it had its effect, since a device is not
+    reached. It takes no attempt and no penalty; it begins again later, or as soon as the device answers
+    (`reached`). Its node waits meanwhile, and says for what."""
+    episode, number = record.episode, running.action.number
+    assert episode is not None
+    failures = episode.failures.setdefault(number, Failures())
+    failures.reason, failures.next_step = reason, next_step
+    failures.put_off += 1
+    _later(common, record, failures, failures.put_off)
+    episode.starts[number] -= 1
+    end_step(common, record, running, "put off", reason)
+    common.after(failures.until - common.now, record, "wake")
+
+
+def reached(common: Common, record: Record, variables: Collection[int]) -> None:
+    """A device has told of some variables: what was put off because it could not be reached may begin."""
+    for number, failures in record.episode.failures.items() if record.episode else ():
+        own = common.compiled.actions[number].own
+        if failures.put_off and any(variable in variables for variable, _ in own):
+            failures.put_off, failures.until = 0, common.now
+            common.wake(record.name)
 
 
 def fail_step(
@@ -46,14 +85,16 @@ def fail_step(
     action = running.action
     failures = episode.failures.setdefault(action.number, Failures())
     failures.reason, failures.next_step = reason, next_step
-    backoff(common, record, failures)
+    mutation = action.mutation
+    costly = outcome == "timeout" and mutation is not None and bool(mutation.on_timeout)
+    backoff(common, record, failures, mutation.timeout_s / 2 if costly and mutation else 0.0)
     failures.forbidden = permanent or failures.count >= common.settings.attempts
     if failures.forbidden or failures.count > 1:
         episode.plan = None  # the penalties changed; otherwise the plan still holds
     end_step(common, record, running, outcome, reason)
     if not failures.forbidden:
         common.after(failures.until - common.now, record, "wake")
-    if action.destructive or (action.mutation and action.mutation.on_timeout):
+    if action.destructive or (mutation and mutation.on_timeout):
         common.breaker.failed(record.group, record.name, common.now)
 
 

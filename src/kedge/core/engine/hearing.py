@@ -14,8 +14,8 @@ from kedge.core.engine.asking import deafen, heard
 from kedge.core.engine.columns import Rows
 from kedge.core.engine.common import Common
 from kedge.core.engine.deciding import look_again
-from kedge.core.engine.failing import fail_step
-from kedge.core.engine.knowing import learn
+from kedge.core.engine.failing import fail_step, put_off, reached
+from kedge.core.engine.knowing import assume_failed, learn
 from kedge.core.engine.record import Record
 from kedge.core.engine.steps import node_of
 from kedge.core.engine.telling import configure, forgive, leased, remove, request
@@ -98,6 +98,8 @@ def _observed(
 
     def act(record: Record) -> None:
         learn(common, record, seen, by, fresh=fresh)
+        if fresh and record.episode is not None and record.episode.failures:
+            reached(common, record, variables)
         if record.asking or record.deaf:
             heard(common, record, variables, fresh=fresh)
 
@@ -134,8 +136,13 @@ def _told_of(
     if isinstance(event, StepFailed):
         for running in list(record.running):
             if running.step_id == event.step_id:
+                if event.put_off:
+                    put_off(common, record, running, event.reason, event.next_step)
+                    continue
                 words = (event.reason, event.next_step, event.permanent)
                 fail_step(common, record, running, "failed", *words)
+                if event.astray:
+                    assume_failed(common, record, running, event.reason)
     elif isinstance(event, DiscoveryFailed):
         asked = common.compiled.ask_named.get(event.discovery)
         if asked is not None:

@@ -64,6 +64,14 @@ def learn(
     common.wake(record.name)
 
 
+def assume_failed(common: Common, record: Record, running: Running, reason: str) -> None:
+    """A step is over without its effect: what its mutation declares to be true then is taken to be."""
+    mutation = running.action.mutation
+    assumed = common.compiled.assignment(mutation.on_timeout) if mutation is not None else ()
+    if mutation is not None and assumed:
+        learn(common, record, assumed, f"{mutation.name}: {reason}", assumed=reason)
+
+
 def _move(common: Common, before: State, seen: Seen, fresh: bool) -> Move:
     """What an observation makes of what was seen before; the same for all nodes."""
     compiled = common.compiled

@@ -39,7 +39,8 @@ class Running:
 
 @dataclass(slots=True)
 class Failures:
-    """How often an action or discovery failed in a row, why, and when it may be tried again."""
+    """How often an action or discovery failed in a row, why, and when it may be tried again. ``put_off``
+    counts how often it could not even be tried, which costs nothing but time."""
 
     count: int = 0
     reason: str = ""
@@ -47,6 +48,7 @@ class Failures:
     until: float = 0.0
     forbidden: bool = False
     repeated: bool = False
+    put_off: int = 0
 
 
 @dataclass(slots=True)

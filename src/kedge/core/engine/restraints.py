@@ -16,6 +16,7 @@ from kedge.core.engine.record import Episode, Record
 from kedge.core.engine.service import may_break
 from kedge.core.engine.steps import holder, node_of
 from kedge.core.engine.timers import Timer
+from kedge.core.planner.order import Plan
 
 DRAWN_KEPT = 100_000
 
@@ -50,6 +51,18 @@ def may_start(
     if breaks and record.span is not None:
         wanted.add(record.name)
     return _takes_budgets(common, record, episode, step, wanted)
+
+
+def too_soon(common: Common, episode: Episode, plan: Plan) -> bool:
+    """Whether a step that comes later in the plan still pauses after a failure: nothing is destroyed on
+    the way to what may not be tried yet. (A node that nobody hears may be well behind a cut.)"""
+    for place, later in enumerate(plan.steps):
+        failures = episode.failures.get(later.number)
+        if failures and failures.until > common.now and not episode.done >> place & 1:
+            episode.waits = f"to try {later.name} again: {failures.reason}"
+            episode.waits_next = failures.next_step
+            return True
+    return False
 
 
 def _breaker_lets(common: Common, record: Record, episode: Episode, step: Action) -> bool:

@@ -6,11 +6,11 @@ from functools import partial
 
 import numpy as np
 
-from kedge.core.engine.asking import deafen, heard, look, poll, poll_again
+from kedge.core.engine.asking import deafen, heard, look, poll, poll_again, unseen
 from kedge.core.engine.columns import APART, Rows
 from kedge.core.engine.common import Common
-from kedge.core.engine.failing import fail_step
-from kedge.core.engine.knowing import learn
+from kedge.core.engine.failing import fail_step, put_off
+from kedge.core.engine.knowing import assume_failed, learn
 from kedge.core.engine.record import Record, Running
 from kedge.core.engine.timers import Timer
 from kedge.core.engine.together import take
@@ -106,7 +106,10 @@ def _timed_out(common: Common, record: Record, running: Running) -> None:
     mutation = running.action.mutation
     assert mutation is not None
     reason = f"no effect within {mutation.timeout_s:g} s"
+    blind = unseen(common, record, running)
+    if blind is not None and not mutation.on_timeout:
+        reason = f"its effect cannot be seen: {blind.reason}"
+        put_off(common, record, running, reason, blind.next_step)
+        return
     fail_step(common, record, running, "timeout", reason)
-    assumed = common.compiled.assignment(mutation.on_timeout)
-    if assumed:
-        learn(common, record, assumed, f"{mutation.name}: {reason}", assumed=reason)
+    assume_failed(common, record, running, reason)

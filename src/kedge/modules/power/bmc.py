@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from kedge.lib.errors import KedgeError
+from kedge.lib.errors import KedgeError, NotNow
 
 PowerState = Literal["on", "off"]
 
@@ -64,9 +64,9 @@ class Driver(Protocol):
         ...
 
 
-def no_answer(bmc: Bmc, why: str = "") -> KedgeError:
+def no_answer(bmc: Bmc, why: str = "") -> NotNow:
     """The BMC is silent, unreachable, or stopped in the middle."""
-    return KedgeError(
+    return NotNow(
         "power.no_answer",
         f"the BMC {bmc.address} does not answer",
         where=bmc.where,
@@ -86,9 +86,9 @@ def refused(bmc: Bmc, why: str = "") -> KedgeError:
     )
 
 
-def busy(bmc: Bmc, why: str = "") -> KedgeError:
+def busy(bmc: Bmc, why: str = "") -> NotNow:
     """The BMC has no room for another session, or asks to come back later."""
-    return KedgeError(
+    return NotNow(
         "power.busy",
         f"the BMC {bmc.address} is busy",
         where=bmc.where,
