@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from kedge.core.events import Event, GroupLeased, Requested, Retried
@@ -210,7 +211,13 @@ class Branch:
         return found
 
     def _why_not(self, group: str) -> str:
-        return f"no master renews the lease of group {group}, so destructive steps are held"
+        lost_at = self._uplink.lost_at
+        if lost_at is None:
+            return f"held: the master has not renewed the lease of group {group} yet"
+        since = datetime.fromtimestamp(lost_at, UTC)
+        return (
+            f"held: no master since {since:%Y-%m-%d %H:%M:%S} UTC (it renews the lease of {group})"
+        )
 
     def addresses(self, node: str) -> tuple[str, ...]:
         """Where a node's agent may report."""

@@ -7,7 +7,7 @@ report, passes on what people ask for, and what agents report to parents that ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from kedge.core.lease import MASTER, LeaseTerms
 from kedge.master.clock import Clock
@@ -17,6 +17,7 @@ from kedge.master.late_writes import LateWrites
 from kedge.master.link import Link
 from kedge.master.permits import Permits
 from kedge.master.secrets import Secrets
+from kedge.master.tree.asks import Asks
 from kedge.master.tree.entries import (
     AGENT,
     ASK,
@@ -75,7 +76,7 @@ class Delegation:
         self.logs = LogDown(head.journal, writes)
         self._heard = Heard(head, link)
         self._acted: dict[str, str] = {}
-        self._asked = 0
+        self.asks = Asks(head, self.ownership, self.submasters, term)
         self.url: Callable[[], str] = lambda: ""
         """Where the master's blobs are served; empty: nowhere."""
         self.address: Callable[[], str] = lambda: ""
@@ -215,6 +216,13 @@ class Delegation:
     def _hides(self, node: str) -> bool:
         return self.relayed.hides(node, self.submasters.there)
 
+    def unheard(self, node: str) -> str:
+        """That what is shown of a node is what a parent told that is silent now; empty: it is heard."""
+        best = self.relayed.best(node, self.submasters.there)
+        if best is None or not best[1].attached or self.submasters.there(best[0]):
+            return ""
+        return f"as {best[0]} told, which is silent: nobody hears its agent now"
+
     def _seen(self, known: SubMaster, groups: list[str], site: Site) -> dict[str, bytes]:
         """For the owner: what agents report to other parents."""
         found: dict[str, bytes] = {}
@@ -278,7 +286,7 @@ class Delegation:
         self.shares.given(group, owner)
         known = self.submasters.known.get(former)
         if known is not None and known.asks:
-            self._drop_asks(known, group)
+            self.asks.drop(known, group)
 
     def _tell_parents(self, site: Site) -> None:
         """Tell the agents of the master's own nodes where else they may report."""
@@ -295,34 +303,3 @@ class Delegation:
             best = self.relayed.best(name, self.submasters.there)
             if best is not None and best[0] != MASTER:
                 self._heard.take(name, best[1].as_entry())
-
-    def _drop_asks(self, known: SubMaster, group: str) -> None:
-        nodes = {n for n, s in self._head.nodes.items() if s.configuration.group == group}
-        for name, raw in list(known.asks.items()):
-            if nodes.intersection(unpack(raw)["nodes"]):
-                del known.asks[name]
-                why = f"group {group} has another owner; ask again"
-                self._head.journal.write("", "request", name, after="dropped", cause=why)
-
-    # ---- what people ask for
-
-    def ask(self, names: list[str], what: str, by: str, goals: Mapping[str, str]) -> list[str]:
-        """Pass a request on to the owners of these nodes; returns those that are the master's own."""
-        own: list[str] = []
-        of_owner: dict[str, list[str]] = {}
-        for name in names:
-            configuration = self._head.nodes[name].configuration
-            owner = self.ownership.elsewhere(configuration)
-            if owner:
-                of_owner.setdefault(owner, []).append(name)
-            else:
-                own.append(name)
-        for owner, nodes in of_owner.items():
-            known = self.submasters.known.get(owner)
-            if known is None:
-                continue
-            self._asked += 1
-            asked = {"what": what, "nodes": nodes, "by": by, "goals": dict(goals)}
-            known.asks[f"{self._term}-{self._asked:06}"] = pack(asked)
-            known.stale = True
-        return own

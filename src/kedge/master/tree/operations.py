@@ -50,6 +50,10 @@ class AtMaster:
         if view is None:
             return {"why": f"for {owner}, which acts on the node and has not spoken of it"}
         row: Json = {**view.row, "owner": owner}
+        unheard = self._tree.unheard(node)
+        if unheard:
+            row["why"] = f"{row['why']}; {unheard}"
+            row["next"] = row.get("next") or "kedge submaster list"
         known = self._tree.submasters.known.get(owner)
         if known is not None and not known.attached:
             row["why"] = f"{self._tree.submasters.silence(owner)}; told before: {row['why']}"
@@ -65,7 +69,7 @@ class AtMaster:
 
     def pass_on(self, names: list[str], what: str, by: str, goals: Mapping[str, str]) -> list[str]:
         """To sub-masters, as entries that outlive loss and restarts."""
-        return self._tree.ask(names, what, by, goals)
+        return self._tree.asks.ask(names, what, by, goals)
 
     def list(self) -> list[Json]:
         """One row a sub-master."""
