@@ -70,6 +70,9 @@ def reload(names: tuple[str, ...], output: str) -> None:
     Packages that came are taken up, changed ones imported anew (NAMES also where nothing changed),
     removed ones dropped. If they do not fit together, or the site no longer fits them, it is refused
     and nothing changes. Nodes on their way are planned anew from where they are; none is reset.
+
+    Sub-masters are told to do the same with what is installed on their machines; one that is silent does
+    it when it is back.
     """
     told = ask(lambda client: client.module_reload(names))
     show(told, output, lambda: [_told(told)])
@@ -78,4 +81,7 @@ def reload(names: tuple[str, ...], output: str) -> None:
 def _told(told: Reloaded) -> str:
     parts = (("added", told.added), ("changed", told.changed), ("removed", told.removed))
     words = [f"{what}: {', '.join(names)}" for what, names in parts if names]
-    return "; ".join(words) or "Nothing has changed."
+    words = words or ["Nothing has changed"]
+    if told.passed_on:
+        words.append(f"passed on to {', '.join(told.passed_on)} (see kedge status)")
+    return f"{'; '.join(words)}."

@@ -60,6 +60,8 @@ class Modules:
         self._supervisor, self.troubles, self._taken = supervisor, troubles, taken
         self._loaded = {found.module.name: found for found in loaded}
         self._reloading = asyncio.Lock()
+        self.pass_on: Callable[[Collection[str], str], list[str]] = lambda names, by: []
+        """Has sub-masters do the same; returns which."""
 
     def folders(self) -> dict[str, str]:
         """Where the code of each module lies."""
@@ -74,6 +76,10 @@ class Modules:
         for number, service in enumerate(module.services):
             work = partial(service, self._io)
             self._supervisor.spawn(f"{module.name}.{number}", work, owner=module.name)
+
+    def versions(self) -> dict[str, str]:
+        """The version of each module."""
+        return {name: found.module.version for name, found in sorted(self._loaded.items())}
 
     def rows(self) -> list[Json]:
         """One row a module, by name."""
@@ -138,7 +144,7 @@ class Modules:
                 self._head.configure(site)
         words = "; ".join(f"{what} {', '.join(told[what])}" for what in told if told[what])
         self._journal.write("", "modules", "reload", after=words or "nothing changed", cause=by)
-        return told
+        return {**told, "passed_on": self.pass_on(names, by)}
 
     async def _import(self, names: Collection[str]) -> list[Loaded]:
         try:

@@ -41,8 +41,9 @@ class ReloadRequest(Struct, forbid_unknown_fields=True):
 
 
 class Reloaded(Struct):
-    """What is otherwise now."""
+    """What is otherwise now. ``passed_on`` are the sub-masters that are told to do the same."""
 
     added: list[str]
     changed: list[str]
     removed: list[str]
+    passed_on: list[str] = []

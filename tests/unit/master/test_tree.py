@@ -165,6 +165,27 @@ def test_what_people_ask_for_reaches_the_owner_once(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+def test_a_reload_is_passed_on_and_other_modules_are_shown(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tree_world(tmp_path) as world:
+            sm1 = await world.start("sm1")
+            world.master.operations.apply(site("sm1"), "test")
+            await until(lambda: world.converged(*NODES), 20)
+            degraded = lambda: world.master.operations.about()["degraded"]  # noqa: E731
+            assert "sub-master sm1: modules" not in degraded()
+
+            world.master.head.graph.modules["box"].version = "2"
+            await until(lambda: "sub-master sm1: modules" in degraded(), 20)
+            assert "box 1 there, 2 here" in degraded()["sub-master sm1: modules"]
+            sm1.head.graph.modules["box"].version = "2"
+            told = await world.master.operations.modules.reload((), "alice")
+            assert told["passed_on"] == ["sm1", "sm2"]
+            await until(lambda: [e["cause"] for e in events(sm1, "modules")] == ["alice"], 20)
+            await until(lambda: "sub-master sm1: modules" not in degraded(), 20)
+
+    asyncio.run(work())
+
+
 def test_an_order_outlives_its_owner_and_answers_the_next(tmp_path: Path) -> None:
     async def work() -> None:
         async with tree_world(tmp_path) as world:

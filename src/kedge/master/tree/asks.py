@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from kedge.master.head import Head
 from kedge.master.tree.entries import pack, unpack
@@ -36,6 +36,16 @@ class Asks:
             known.asks[f"{self._term}-{self._asked:06}"] = pack(asked)
             known.stale = True
         return own
+
+    def tell(self, what: str, names: Collection[str], by: str) -> list[str]:
+        """Ask something of all sub-masters that is about no node; returns which."""
+        for known in self._submasters.known.values():
+            self._asked += 1
+            known.asks[f"{self._term}-{self._asked:06}"] = pack(
+                {"what": what, "nodes": list[str](), "by": by, "names": list(names)}
+            )
+            known.stale = True
+        return sorted(self._submasters.known)
 
     def drop(self, known: SubMaster, group: str) -> None:
         """A group is another's: what was asked of its former owner is not done any more."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,6 +55,9 @@ COUNTERS = 1_000_000
 
 class Branch:
     """Hears the uplink, and tells the head."""
+
+    reload: Callable[[Collection[str], str], None]
+    """Goes over to the modules that are installed here now."""
 
     def __init__(
         self,
@@ -250,6 +253,9 @@ class Branch:
         self._uplink.report(changes)
 
     def _do(self, name: str, asked: Any) -> None:
+        if asked["what"] == "reload":
+            self.reload(asked["names"], asked["by"])
+            return
         for node in asked["nodes"]:
             if asked["what"] == "retry":
                 self._head.feed(Retried(node, asked["by"]))

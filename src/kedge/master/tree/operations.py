@@ -19,9 +19,15 @@ Json = dict[str, Any]
 class AtMaster:
     """The tree as the master sees it."""
 
-    def __init__(self, delegation: Delegation, address: Callable[[], str]) -> None:
-        """``address`` says where sub-masters find this master; it may raise `KedgeError`."""
-        self._tree, self._address = delegation, address
+    def __init__(
+        self,
+        delegation: Delegation,
+        address: Callable[[], str],
+        versions: Callable[[], dict[str, str]],
+    ) -> None:
+        """``address`` says where sub-masters find this master; it may raise `KedgeError`. ``versions`` are
+        those of the master's modules."""
+        self._tree, self._address, self._versions = delegation, address, versions
 
     def about(self) -> Json:
         """Which sub-masters are silent, and which groups nobody acts on."""
@@ -30,11 +36,25 @@ class AtMaster:
         for name, known in tree.submasters.known.items():
             if not known.attached:
                 degraded[f"sub-master {name}"] = tree.submasters.silence(name)
+            differing = self._differing(known.health.get("modules"))
+            if differing:
+                degraded[f"sub-master {name}: modules"] = differing
             for what, why in known.health.get("degraded", {}).items():
                 degraded[f"sub-master {name}: {what}"] = why
         for group, why in tree.submasters.without_owner().items():
             degraded[f"group {group}"] = why
         return {"role": "master", "name": MASTER, "degraded": degraded}
+
+    def _differing(self, told: Mapping[str, str] | None) -> str:
+        """Where a sub-master's modules are others than ours (None: it does not say)."""
+        ours = self._versions()
+        theirs = ours if told is None else told
+        words = [
+            f"{name} {theirs.get(name, 'missing')} there, {ours.get(name, 'missing')} here"
+            for name in sorted(ours.keys() | theirs.keys())
+            if ours.get(name) != theirs.get(name)
+        ]
+        return f"{'; '.join(words)}: install the same, then kedge module reload" if words else ""
 
     def owner(self, group: str) -> str:
         """The owner, or who will be it."""

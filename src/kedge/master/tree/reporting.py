@@ -136,6 +136,7 @@ class Reporter:
         return self._differing(found)
 
     def _health(self) -> dict[str, Any]:
+        assert self.operations is not None
         try:
             address = self._address()
         except KedgeError:
@@ -145,4 +146,5 @@ class Reporter:
             "address": address,
             "degraded": dict(self._supervisor.failing),
             "nodes": len(self._head.nodes),
+            "modules": self.operations.modules.versions(),
         }

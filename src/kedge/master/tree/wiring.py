@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -102,7 +103,9 @@ class _Root:
         delegation.address = partial(_address_or_none, settings, parts.io)
         parts.io.parents_of, parts.io.peer_at = delegation.addresses, delegation.submasters.peer_at
         self._handing = Handing(delegation, parts.io, parts.supervisor)
-        parts.operations.tree = AtMaster(delegation, partial(_address, settings, parts.io))
+        address = partial(_address, settings, parts.io)
+        parts.operations.tree = AtMaster(delegation, address, parts.operations.modules.versions)
+        parts.operations.modules.pass_on = partial(delegation.asks.tell, "reload")
         parts.wishes.check = delegation.submasters.check
 
     async def open(self) -> None:
@@ -134,7 +137,15 @@ class _Branch:
         parts.io.way_up, parts.io.parents_of = self._copies, self._branch.addresses
         link.told = self._reporter.hears(parts.neighbours)
         parts.operations.tree = AtSubMaster(self._branch, uplink)
+        self._modules = parts.operations.modules
+        self._branch.reload = self._reload
         parts.wishes.elsewhere = at_master()
+
+    def _reload(self, names: Collection[str], by: str) -> None:
+        async def work() -> None:
+            await self._modules.reload(names, by)
+
+        self._supervisor.spawn("reload modules", work)
 
     async def open(self) -> None:
         await self._uplink.open()
