@@ -144,5 +144,7 @@ def test_what_is_asked_for_once_is_done_though_the_head_dies(tmp_path: Path) -> 
             head._run_and_save()
         assert head.steps >= before + 2, "the node was switched off, and on again"
         assert head.engine.condition("plain").phase == "converged"
-        assert "plain" not in head.engine.export()["nodes"]
+        kept = head.engine.export()["nodes"].get("plain", {})
+        # (what the head before did in its last moment may surprise the one after it)
+        assert kept.keys() <= {"surprises"}
         head.store.close()
