@@ -67,6 +67,7 @@ def put_records(state_dir: Path, args: list[str] | None = None) -> dict[str, str
         "squashfs": {"blob": blobs["squashfs"], "size_bytes": 1},
         "firmware": {name: blobs[name] for name in ("undionly.kpxe", "snponly.efi")},
         "created": "2026-11-21T00:00:00Z",
+        "sha512": "c" * 128,
     }
     for folder, name, record in (("images", "a" * 64, image), ("layer0", "x86_64", layer0)):
         (state_dir / folder).mkdir(exist_ok=True)
@@ -151,6 +152,7 @@ async def test_a_node_gets_its_script_once_for_each_permit(served: FakeIo) -> No
         "kedge.epoch": "1.1",
         "kedge.parent": "10.77.0.1:8471",
         "kedge.layer0": "sha256:" + hashlib.sha256(b"squashfs" * 50_000).hexdigest(),
+        "kedge.layer0.sha512": "c" * 128,
     }
     assert "kedge.token" not in await script()
     assert [event.subject for event in served.events] == ["boot.script"]

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from kedge.lib.errors import KedgeError
 from kedge.modules.boot.firmware import firmware_files
-from kedge.modules.boot.layer0.record import load_record
+from kedge.modules.boot.layer0.record import Layer0, load_record
 from kedge.modules.boot.machines import Machine, Machines, canonical_mac, machines_of
 from kedge.modules.boot.notes import Notes
 from kedge.modules.boot.place import BootSettings, Place, find_place, moved
@@ -118,7 +118,7 @@ class BootServer:
         initrds = (("layer0", layer0.initramfs.blob), ("modules", image.modules.blob))
         load = Load(machine.node, self.place.url, image.kernel.blob, initrds, arguments)
         parents = ",".join(self.io.parents(machine.node)) or self.place.parent
-        return _Prepared(load, machine.mac, parents, layer0.squashfs.blob)
+        return _Prepared(load, machine.mac, parents, layer0)
 
     def _wait(
         self, mac: str, reason: str, seconds: int, *, renew: bool = False
@@ -147,7 +147,7 @@ class _Prepared:
     load: Load
     mac: str
     parent: str
-    layer0: str
+    layer0: Layer0
 
     def with_permit(self, epoch: str, token: str) -> Load:
         load = self.load
@@ -158,7 +158,8 @@ class _Prepared:
             epoch=epoch,
             token=token,
             parent=self.parent,
-            layer0=self.layer0,
+            layer0=self.layer0.squashfs.blob,
+            sha512=self.layer0.sha512,
         )
         return Load(load.node, load.url, load.kernel, load.initrds, (*load.arguments, *own))
 

@@ -52,9 +52,9 @@ def check_arguments(arguments: Sequence[str], where: str) -> tuple[str, ...]:
 
 
 def kedge_arguments(
-    *, url: str, node: str, mac: str, epoch: str, token: str, parent: str, layer0: str
+    *, url: str, node: str, mac: str, epoch: str, token: str, parent: str, layer0: str, sha512: str
 ) -> tuple[str, ...]:
-    """What layer0 needs to know of this boot."""
+    """What layer0 needs to know of this boot; ``sha512``: its checksum, if it is known."""
     return (
         f"kedge.url={url}",
         f"kedge.node={node}",
@@ -63,6 +63,7 @@ def kedge_arguments(
         f"kedge.token={token}",
         f"kedge.parent={parent}",
         f"kedge.layer0={layer0}",
+        *([f"kedge.layer0.sha512={sha512}"] if sha512 else []),
     )
 
 

@@ -26,13 +26,15 @@ HEX = "0" * 64
 def record() -> Layer0:
     blob = Blob(f"sha256:{HEX}", 3)
     firmware = {"undionly.kpxe": f"sha256:{HEX}"}
-    return Layer0("x86_64", digest_of(blob, blob, firmware), blob, blob, firmware, "2026-01-01")
+    return Layer0(
+        "x86_64", digest_of(blob, blob, firmware), blob, blob, firmware, "2026-01-01", "ab"
+    )
 
 
 def test_a_record_is_kept_in_the_shape_that_all_parts_agreed_on(tmp_path: Path) -> None:
     save_record(tmp_path, record())
     raw = json.loads((tmp_path / "layer0/x86_64.json").read_text())
-    assert set(raw) == {"arch", "digest", "initramfs", "squashfs", "firmware", "created"}
+    assert set(raw) == {"arch", "digest", "initramfs", "squashfs", "firmware", "created", "sha512"}
     assert raw["initramfs"] == {"blob": f"sha256:{HEX}", "size_bytes": 3}
     assert load_record(tmp_path, "x86_64") == record()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import platform
 import shutil
@@ -85,6 +86,8 @@ def _build_in(
     firmware_blobs = {name: put_file(state_dir, firmware / name).blob for name in names}
     initramfs_blob = put_file(state_dir, scratch / "initramfs")
     squashfs_blob = put_file(state_dir, squashfs)
+    with squashfs.open("rb") as content:
+        sha512 = hashlib.file_digest(content, "sha512").hexdigest()
     record = Layer0(
         arch=arch,
         digest=digest_of(initramfs_blob, squashfs_blob, firmware_blobs),
@@ -92,6 +95,7 @@ def _build_in(
         squashfs=squashfs_blob,
         firmware=firmware_blobs,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        sha512=sha512,
     )
     save_record(state_dir, record)
     progress("done", 1.0)
