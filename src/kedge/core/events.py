@@ -131,13 +131,14 @@ class Retried(Struct, frozen=True, gc=False):
 class BudgetSet(Struct, frozen=True, gc=False):
     """At most ``limit`` units of ``budget`` in ``pool`` at once (0: no limit): steps, or (``span``)
     nodes that are out of service. ``share`` is what this engine may use of a limit that it shares with
-    others (None: all of it)."""
+    others (None: all of it), and ``others`` says what of theirs is in the way, for people."""
 
     budget: str
     pool: str
     limit: int
     span: bool = False
     share: int | None = None
+    others: str = ""
 
 
 class GroupLeased(Struct, frozen=True, gc=False):

@@ -101,6 +101,7 @@ def test_a_node_that_dies_while_its_image_starts_is_not_waited_for_to_the_end() 
     effects = world.wait(91)
     ends = [(e.mutation, e.outcome) for e in effects if isinstance(e, EndStep)]
     assert ends == [("image.activate", "failed")], "not after its 300 s"
+    effects = world.wait(8)
     assert [e.mutation for e in effects if isinstance(e, StartStep)] == ["power.switch_off"]
 
 

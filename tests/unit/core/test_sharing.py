@@ -205,3 +205,16 @@ def test_a_third_modules_variable_is_planned_like_any_other() -> None:
     world.configure(goals={**RUNNING, "fan.speed": "fast"})
     world.tell(Observed("n1", {**UP, "fan.speed": "slow"}))
     assert world.started() == ["fan.raise_speed"]
+
+
+def test_who_waits_for_others_nodes_says_which_of_them_waits_for_a_person() -> None:
+    world = World()
+    pool = ("power.switch_on", "cluster")
+    world.tell(BudgetSet(*pool, 2, share=0, others="n9 is quarantined: no fan"))
+    world.configure(limits=(pool,))
+    world.see(power_state="off", image_ready="ready")
+    why = world.condition().why
+    assert "limit 2, of which 0 may be used here now" in why and "n9 is quarantined: no fan" in why
+    assert world.condition().next == "kedge node list --phase quarantined"
+    world.tell(BudgetSet(*pool, 2, share=1))
+    assert world.started() == ["power.switch_on"]

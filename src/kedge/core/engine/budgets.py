@@ -37,6 +37,7 @@ class Lack:
     used: int
     ahead: int
     share: int | None = None
+    others: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Usage:
 class _Queue:
     limit: int = 0
     share: int | None = None
+    others: str = ""
     used: int = 0
     holders: dict[str, None] = field(default_factory=dict[str, None])
     counted: dict[str, None] = field(default_factory=dict[str, None])
@@ -101,10 +103,12 @@ class Budgets:
         self.touched = 0
         """How often anybody took, queued for, gave back or used anything."""
 
-    def limit(self, pool: Pool, limit: int, share: int | None = None) -> list[str]:
+    def limit(
+        self, pool: Pool, limit: int, share: int | None = None, others: str = ""
+    ) -> list[str]:
         """Set a pool's limit (0: none), and what may be used here of it (None: all)."""
         queue = self._queue(pool)
-        queue.limit, queue.share = limit, share
+        queue.limit, queue.share, queue.others = limit, share, others
         return self._heads((pool,))
 
     # --- taking and giving back ----------------------------------------------------------------
@@ -225,7 +229,7 @@ class Budgets:
             queue = self._queues[pool]
             ahead = queue.line.ahead(self._tickets[holder])
             if holder not in queue.counted and (ahead or not queue.free):
-                return Lack(pool, queue.limit, queue.used, ahead, queue.share)
+                return Lack(pool, queue.limit, queue.used, ahead, queue.share, queue.others)
         return None
 
     def users(self, pool: Pool, most: int = 0) -> list[str]:

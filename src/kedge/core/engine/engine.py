@@ -171,6 +171,14 @@ class Engine:
         """Whether all is seen to hold that its configured goals stand on, whoever acts on the node."""
         return not is_down(self._common, self._look(node))
 
+    def quarantined(self, node: str) -> str:
+        """Why a node is quarantined; empty where it is not. Cheap."""
+        row = self._common.nodes.rows.get(node)
+        if row is None or not self._common.nodes.is_apart(row):
+            return ""
+        quarantine = self._look(node).quarantine
+        return quarantine.reason if quarantine is not None else ""
+
     def costs(self) -> list[Measured]:
         """What was measured of each mutation, by class of hardware."""
         return self._common.costs.rows()

@@ -118,7 +118,8 @@ def _told(common: Common, event: Event, kept: dict[str, keeping.Saved]) -> None:
         configure(common, one, kept)
     elif isinstance(event, BudgetSet):
         budgets = common.spans if event.span else common.budgets
-        for waiter in budgets.limit((event.budget, event.pool), event.limit, event.share):
+        pool = event.budget, event.pool
+        for waiter in budgets.limit(pool, event.limit, event.share, event.others):
             common.wake(node_of(waiter))
     elif isinstance(event, GroupLeased):
         leased(common, event)

@@ -10,6 +10,7 @@ from kedge.core.engine.record import Record
 from kedge.core.engine.steps import node_of
 
 USERS_NAMED = 3
+OTHERS_NEXT = "kedge node list --phase quarantined"
 USERS_SEEN = 100
 """Among so many users one is sought that cannot go on by itself."""
 
@@ -27,6 +28,7 @@ class Wait:
     users: tuple[str, ...]
     blocker: str = ""
     share: int | None = None
+    others: str = ""
 
 
 def places(common: Common, record: Record) -> tuple[Wait, ...]:
@@ -53,6 +55,7 @@ def _wait(common: Common, budgets: Budgets, name: str, lack: Lack) -> Wait:
         tuple(dict.fromkeys([*stuck, *users]))[:USERS_NAMED],
         stuck[0] if stuck else "",
         lack.share,
+        lack.others,
     )
 
 
@@ -74,7 +77,7 @@ def in_words(common: Common, wait: Wait) -> tuple[str, str]:
     )
     record = common.look(wait.blocker)
     if record is None:
-        return words, ""
+        return (f"{words}; {wait.others}", OTHERS_NEXT) if wait.others else (words, "")
     why = record.quarantine.reason if record.quarantine is not None else record.why
     return f"{words}; {record.name} is {record.phase}: {why}", record.next_step.replace(
         "{node}", record.name

@@ -72,7 +72,7 @@ class Delegation:
         self.submasters = SubMasters(head, link, permits, self.ownership, store, clock)
         self.relayed = Relayed(head, link)
         self.shares = Shares(head, self.ownership, store, clock, term)
-        self.shares.hides = self._hides
+        self.shares.hides, self.shares.stuck = self._hides, self._stuck
         self.logs = LogDown(head.journal, writes)
         self._heard = Heard(head, link)
         self._acted: dict[str, str] = {}
@@ -215,6 +215,16 @@ class Delegation:
 
     def _hides(self, node: str) -> bool:
         return self.relayed.hides(node, self.submasters.there)
+
+    def _stuck(self, node: str) -> str:
+        """Why a node waits for a person, if it does."""
+        if not self.ownership.elsewhere_of(self.ownership.group_of(node)):
+            why = self._head.engine.quarantined(node)
+        else:
+            view = self.relayed.views.get(node)
+            row = view.row if view is not None else {}
+            why = str(row.get("why", "")) if row.get("phase") == "quarantined" else ""
+        return f"{node} is quarantined: {why}" if why else ""
 
     def unheard(self, node: str) -> str:
         """That what is shown of a node is what a parent told that is silent now; empty: it is heard."""

@@ -8,7 +8,7 @@ Down, in the configured record:
     lease               the newest renewal that was seen, and the groups it is good for, with terms
     key/NAME            a node's boot epoch and node key: it may come here without a new boot
     share/BUDGET POOL   what may be used of a pool: the number of this telling, how much, how much of it
-                        without a lease, and the pool's limit
+                        without a lease, the pool's limit, and what of others is in the way, in words
     seen/NAME           what a node's agent reported to another parent, while the owner does not hear it
     orders/NAME         orders that a node's agent has from the former owner, for the one that takes over
     ask/ID              what a person asked for once (retry, cycle)

@@ -7,6 +7,7 @@ is told.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, cast
@@ -27,6 +28,8 @@ from kedge.stores.port import Store
 KIND = "share"
 TURN_S = 30.0
 """After so long another owner comes first where a limit is not enough for all."""
+STUCK_S = 10.0
+"""How often it is looked for nodes that wait for a person, where somebody waits for them."""
 SERIALS = 1 << 32
 """How many shares one start of a master may tell."""
 
@@ -47,6 +50,8 @@ GONE = _Pool(BudgetSet("", "", 0), frozenset(), frozenset(), 0.0)
 class Shares:
     """The shares of all pools. What changed is looked at, and what somebody waits for."""
 
+    stuck: Callable[[str], str]
+    """Why a node waits for a person; empty where it does not."""
     hides: Callable[[str], bool]
     """Whether a node may be out of service with nobody to see it, because its parent is silent."""
 
@@ -61,6 +66,8 @@ class Shares:
         self._stale: set[Pool] = set()
         self._own_demands: dict[Pool, Demand] = {}
         self._told: dict[str, dict[str, bytes]] = {}
+        self._stuck_nodes: dict[Pool, dict[str, str]] = {}
+        self._stuck_at: dict[Pool, float] = {}
         self._for: tuple[Site, Graph] | None = None
         self._written = store.records(KIND)
         for key, record in self._written.items():
@@ -72,9 +79,16 @@ class Shares:
 
     def _own(self, limit: BudgetSet) -> BudgetSet:
         """What the master's own engine may use of a limit."""
-        allotment = self._allotments.get((limit.budget, limit.pool))
+        pool = limit.budget, limit.pool
+        allotment = self._allotments.get(pool)
         share = allotment.own if allotment is not None else None
-        return BudgetSet(limit.budget, limit.pool, limit.limit, limit.span, share)
+        others = self._in_the_way(pool, MASTER)
+        return BudgetSet(limit.budget, limit.pool, limit.limit, limit.span, share, others)
+
+    def _in_the_way(self, pool: Pool, owner: str) -> str:
+        """Which node of another owner waits for a person, and uses the pool until then; empty: none."""
+        known = self._stuck_nodes.get(pool, {})
+        return next((words for other, words in sorted(known.items()) if other != owner), "")
 
     def told(self, owner: str) -> Mapping[str, bytes]:
         """The entries for a sub-master."""
@@ -125,7 +139,10 @@ class Shares:
             before = allotment.own
             facts = self._facts(known, silent, between)
             allotment.decide(facts, own, int(now / TURN_S), self._next())
-            owns_changed = owns_changed or allotment.own != before
+            others = self._in_the_way(pool, MASTER)
+            self._look_for_stuck(pool, known, now, waited=not allotment.settled or own.waiting > 0)
+            others_changed = others != self._in_the_way(pool, MASTER)
+            owns_changed = owns_changed or allotment.own != before or others_changed
             decided.append(pool)
             if allotment.settled and not own.waiting:
                 self._stale.discard(pool)
@@ -194,6 +211,21 @@ class Shares:
             gone[owner] = kept if limit.span else 0
         return Facts(limit.limit, owners, known.parents, gone, limit.span, growing=growing)
 
+    def _look_for_stuck(self, pool: Pool, known: _Pool, now: float, *, waited: bool) -> None:
+        """Note one node of each owner that waits for a person, where others wait for it."""
+        site = self._ownership.site
+        if not waited or not known.limit.span or site is None:
+            self._stuck_nodes.pop(pool, None)
+        elif now - self._stuck_at.get(pool, -math.inf) >= STUCK_S:
+            self._stuck_at[pool] = now
+            found: dict[str, str] = {}
+            for group in known.groups:
+                owner = self._ownership.owner(group)
+                words = (w for name in site.groups[group].nodes if (w := self.stuck(name)))
+                if owner not in found and (first := next(words, "")):
+                    found[owner] = first
+            self._stuck_nodes[pool] = found
+
     def _hidden(self, owner: str, groups: Collection[str]) -> int:
         """How many nodes of these groups a silent owner may still have out of service."""
         site = self._ownership.site
@@ -222,7 +254,8 @@ class Shares:
                 o for o, told in self._told.items() if SHARE + key in told
             }:
                 entries = self._told.setdefault(owner, {})
-                entry = pack([*shares[owner], limit]) if owner in shares else None
+                told = [*shares.get(owner, ()), limit, self._in_the_way(pool, owner)]
+                entry = pack(told) if owner in shares else None
                 if entries.get(SHARE + key) != entry:
                     changed.add(owner)
                     if entry is None:

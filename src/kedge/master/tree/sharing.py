@@ -21,7 +21,7 @@ class Sharing:
 
     def __init__(self, head: Head, tenure: Tenure) -> None:
         self._head, self._tenure = head, tenure
-        self._shares: dict[str, tuple[int, int, int, int]] = {}
+        self._shares: dict[str, tuple[int, int, int, int, str]] = {}
         self._shares_at_all = False
         self._leased = False
         head.shared = self._mine
@@ -55,14 +55,15 @@ class Sharing:
         told = self._shares.get(f"{limit.budget} {limit.pool}")
         if told is None:
             return BudgetSet(limit.budget, limit.pool, limit.limit, limit.span, 0)
-        _, most, alone, whole = told
+        _, most, alone, whole, others = told
         share = most if self._leased else alone
-        return BudgetSet(limit.budget, limit.pool, whole or limit.limit, limit.span, share)
+        whole = whole or limit.limit
+        return BudgetSet(limit.budget, limit.pool, whole, limit.span, share, others)
 
     def held(self) -> dict[str, bytes]:
         """What the master is told: which share is kept to, what is used of it, and waited for."""
         engine, found = self._head.engine, dict[str, bytes]()
-        for name, (serial, _, _, whole) in self._shares.items():
+        for name, (serial, _, _, whole, _) in self._shares.items():
             budget, _, pool = name.partition(" ")
             used, waiting = engine.demand((budget, pool), span=budget == OUT_OF_SERVICE)
             found[HELD + name] = pack([serial, used, min(waiting, whole)])
