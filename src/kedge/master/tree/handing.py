@@ -33,8 +33,9 @@ class Handing:
         """Hand down what there is, for as long as it is not cancelled."""
         try:
             while True:
-                layer0 = self._layer0()
-                for known in self._tree.submasters.known.values():
+                submasters = self._tree.submasters.known
+                layer0 = self._layer0() if submasters else {}
+                for known in submasters.values():
                     handed = {**layer0, **self._images(known)}
                     known.stale = known.stale or handed != known.handed
                     known.handed = handed
