@@ -73,12 +73,14 @@ class _Slots:
 
 
 class Calls:
-    """The two calls on one UDP socket."""
+    """The two calls on one UDP socket. OSError where the kernel, or a sandbox, does not have them."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._names = Names(sock.family)
         self._in, self._out = _Slots(self._names.size), _Slots(self._names.size)
+        if _library.recvmmsg(sock.fileno(), self._in.headers, 0, socket.MSG_DONTWAIT, None) < 0:
+            raise _last_error()
 
     def receive(self) -> Batch:
         """What has arrived, at most ``AT_ONCE``; nothing where an error of the network is told."""
@@ -116,8 +118,13 @@ class Calls:
             count += 1
         sent = _library.sendmmsg(self._sock.fileno(), slots.headers, count, socket.MSG_DONTWAIT)
         if sent < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            raise _last_error()
         return sent
+
+
+def _last_error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
 
 
 class Names:

@@ -63,6 +63,10 @@ class Kind(IntEnum):
     UNKNOWN_KEY = 5
 
 
+_KINDS = {int(kind): kind for kind in Kind}
+_OF_HANDSHAKES = (Kind.HELLO, Kind.WELCOME, Kind.REFUSAL)
+
+
 class Epoch(NamedTuple):
     """A node's boot, or a parent's tenure: issued by the owner of the group, ordered."""
 
@@ -105,12 +109,13 @@ def parse_header(datagram: bytes) -> Header | None:
     """The header, or None for what is not ours. Flags are ignored: later versions may set them."""
     if not HEADER_BYTES <= len(datagram) <= DATAGRAM_MAX_BYTES:
         return None
-    magic, version, kind, _flags, key_id, counter = HEADER.unpack_from(datagram)
-    if magic != MAGIC or not Kind.HELLO <= kind <= Kind.UNKNOWN_KEY:
+    magic, version, number, _flags, key_id, counter = HEADER.unpack_from(datagram)
+    kind = _KINDS.get(number)
+    if magic != MAGIC or kind is None:
         return None
-    if kind in (Kind.HELLO, Kind.WELCOME, Kind.REFUSAL) and version != HANDSHAKE_VERSION:
+    if version != HANDSHAKE_VERSION and kind in _OF_HANDSHAKES:
         return None
-    return Header(version, Kind(kind), key_id, counter)
+    return Header(version, kind, key_id, counter)
 
 
 def parse_epoch(message: pb.Epoch, expected: Epoch = NEVER) -> Epoch | None:

@@ -171,3 +171,10 @@ def test_addresses_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPat
         address = "10.77.0.1", number
         assert names.readable[names.packed[address]] == address
     assert max(len(names.readable), len(names.packed)) <= 10
+
+
+def test_a_socket_that_the_calls_do_not_work_on_is_told_at_once():
+    closed = udp()
+    closed.close()
+    with pytest.raises(OSError):
+        Calls(closed)
