@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tarfile
@@ -35,6 +36,7 @@ stages:
 """
 CGROUP = '      /etc/slurm/cgroup.conf: { template: cgroup.conf, mode: "0644" }\n'
 CONF = "      /etc/slurm/slurm.conf:"
+_NUMBER = re.compile(r"[0-9]+")
 
 
 class Rolling:
@@ -75,12 +77,13 @@ class Rolling:
     ) -> dict[str, Any]:
         """Wait until the rollout's status is such; never are more nodes out than allowed."""
         end = time.monotonic() + timeout_s
-        waits: list[str] = []
+        told = ""
         while True:
             found: dict[str, Any] = self.cluster.ask("rollout", "status", "weekly")
-            if found["waits"] != waits:
-                waits = found["waits"]
-                self.tell(f"  {found['state']}, {found['stage']}: waits {'; '.join(waits)}")
+            words = f"{found['state']} {found['stage']}: waits {'; '.join(found['waits'])}"
+            if _NUMBER.sub("", words) != told:
+                told = _NUMBER.sub("", words)
+                self.tell(f"  {words}")
             assert self.watch.most_out <= MOST_OUT, (self.watch.most_out, found)
             if holds(found):
                 self.tell(f"{what}: {found['done']} of {found['nodes']} done. {found['why']}")

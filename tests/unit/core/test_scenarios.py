@@ -99,8 +99,9 @@ def test_a_node_that_dies_while_its_image_starts_is_not_waited_for_to_the_end() 
     assert "boot.listen" in world.asked() and world.ended() == []
     world.see(power_state="on")
     effects = world.wait(91)
-    ends = [(e.mutation, e.outcome) for e in effects if isinstance(e, EndStep)]
-    assert ends == [("image.activate", "failed")], "not after its 300 s"
+    ends = [(e.mutation, e.outcome, e.reason) for e in effects if isinstance(e, EndStep)]
+    why = "boot.stage became stuck (nothing was heard for 90 s)"
+    assert ends == [("image.activate", "failed", why)], "not after its 300 s"
     effects = world.wait(8)
     assert [e.mutation for e in effects if isinstance(e, StartStep)] == ["power.switch_off"]
 

@@ -224,6 +224,8 @@ def _allows(running: Running, variable: int, value: int) -> bool:
 
 
 def _contradict(common: Common, record: Record, running: Running, variable: int) -> None:
-    compiled = common.compiled
+    compiled, episode = common.compiled, record.episode
     reason = f"{compiled.name(variable)} became {compiled.symbol(variable, record.state[variable])}"
+    assumed = episode.assumed.get(variable) if episode is not None else None
+    reason = f"{reason} ({assumed})" if assumed else reason
     fail_step(common, record, running, "failed", reason)
