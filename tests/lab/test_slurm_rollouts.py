@@ -117,7 +117,7 @@ def test_a_release_moves_through_a_busy_cluster(rolling: Rolling) -> None:
 def test_a_release_that_fails_its_gate_stops_at_the_canary(rolling: Rolling) -> None:
     rolling.cluster.push("slurm-node", BROKEN)
     rolling.release("C", BROKEN)
-    why = goes_back(rolling, "C", 900)
+    why = goes_back(rolling, "C", 900, killed=True)
     assert "gate job of stage canary failed" in why
 
 
@@ -128,14 +128,19 @@ def test_a_release_that_does_not_boot_stops_at_the_canary(rolling: Rolling) -> N
     assert "failed on release D" in why
 
 
-def goes_back(rolling: Rolling, release: str, most_s: float) -> str:
-    """Roll a broken release; why it went back. Only the canary is touched, and it serves again."""
+def goes_back(rolling: Rolling, release: str, most_s: float, *, killed: bool = False) -> str:
+    """Roll a broken release; why it went back. Only the canary is touched, and it serves again. On the way
+    back Kedge may be ``killed``."""
     cluster, slurm = rolling.cluster, rolling.slurm
     boots = cluster.boot_ids(NODES)
     jobs = [Job(slurm, node, 60) for node in ("n1", "n2")]
     time.sleep(5)
     rolling.begin(release)
     why = rolling.until(f"{release} is given up", lambda f: f["state"] != "running", most_s)["why"]
+    if killed:
+        cluster.stop(signal.SIGKILL)
+        cluster.start()
+        rolling.tell("Kedge was killed and started again")
     rolling.until(f"{release} went back", lambda f: f["state"] == "rolled_back", 600)
     assert [job.state for job in jobs] == ["RUNNING"] * 2
     cluster.until("all serve", lambda rows: in_service(rows, *NODES), 60)
