@@ -13,7 +13,7 @@ from kedge.agent import living_on
 from kedge.agent.duties import host_files, image_activate
 from kedge.agent.machine import Machine
 from kedge.agent.orders import PREFIX, Answer, Orders
-from kedge.agent.place import LAYER0, NO_STAGE, RUNNING, STUCK, Place
+from kedge.agent.place import LAYER0, RUNNING, Place
 from kedge.agent.process import Process
 from kedge.agent.travelling import Travelling
 from kedge.agent.uplink import Say, Uplink
@@ -154,15 +154,7 @@ class Agent:
             error = answer.get("error", {})
             reason = f": {error['what']} ({error['why']})" if error else ""
             self._say(f"order {mutation}: {answer['status']}{reason}")
-            if self._halfway and mutation == image_activate.NAME and error.get("code") == NO_STAGE:
-                # another image's init was started and is not up: only another boot helps
-                self.up.discover({"boot.stage": STUCK})
         self._save_state()
-
-    @property
-    def _halfway(self) -> bool:
-        """Whether an image's init was started, and is not up yet."""
-        return self._place.stage == RUNNING and not self._state.get("running")
 
     def _save_state(self) -> None:
         self._state["orders"] = self.orders.answers

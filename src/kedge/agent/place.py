@@ -9,10 +9,7 @@ from kedge.agent.boot_arguments import BootArguments
 from kedge.agent.keeping import Keeping
 from kedge.lib.errors import KedgeError
 
-LAYER0, RUNNING, STUCK = "layer0", "running", "stuck"
-NO_STAGE = "agent.stage"
-"""The error of an order that fits another stage."""
-
+LAYER0, RUNNING = "layer0", "running"
 SYSROOT = "/sysroot"  # where the initramfs has the image before it hands over
 
 
@@ -35,7 +32,7 @@ class Place(NamedTuple):
         """Refuse an order that fits another stage."""
         if self.stage != stage:
             raise KedgeError(
-                NO_STAGE,
+                "agent.stage",
                 f"{order} cannot be done now",
                 where=self.boot.node,
                 why=f"the node is in stage {self.stage}, not {stage}",

@@ -186,23 +186,6 @@ def test_running_is_reported_only_when_init_is_up_and_files_change_live(
     assert not (tmp_path / "root/etc/motd").exists()
 
 
-def test_another_image_while_an_init_hangs_needs_another_boot(
-    start: Any, place_at: Any, head: Head, systemd: FakeSystemd
-) -> None:
-    place = place_at("running")
-    place.keeping.save_object("state.json", {"image": "sha256:" + "1" * 64, "systemd": True})
-    start(place)
-    head.wait(lambda: head.discovered("init.state") == "starting", 10)
-    assert head.discovered("boot.stage") is None
-    blob = {"blob": "sha256:" + "3" * 64, "size_bytes": 1}
-    args = {"digest": "sha256:" + "2" * 64, "layers": [blob]}
-    head.configure({"order/image.activate": {"id": "2", "args": args}})
-    head.wait(lambda: head.discovered("boot.stage") == "stuck", 10)
-    assert head.discovered("order/image.activate")["error"]["code"] == "agent.stage"
-    systemd.state = "running"  # it comes up after all
-    head.wait(lambda: head.discovered("boot.stage") == "running", 10)
-
-
 class FakeSystemd:
     """Answers the few D-Bus calls the agent makes, with bytes laid out by hand from the specification."""
 
