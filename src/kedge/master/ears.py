@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from kedge.core.engine.engine import Engine
 from kedge.core.events import ConfiguredMany, Effect, Event, Many, ObservedMany, Tick
 from kedge.core.graph import Graph
+from kedge.master.alarm import Alarm
 from kedge.master.clock import Clock
 from kedge.master.telling import Moment
 
@@ -41,8 +42,7 @@ class Ears:
         self._draining = False
         self._soon: asyncio.TimerHandle | None = None
         self._settled_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_due: float | None = None
+        self._alarm = Alarm(clock, self._tick)
         self.first: Callable[[], Iterable[Event]] = tuple
         """What the engine must know before anything else that it is told now: that a lease has run out."""
 
@@ -75,7 +75,7 @@ class Ears:
                 self._send(self._engine.advance((*self.first(), *events), self._clock.now()))
         finally:
             self._draining = False
-        self._set_timer()
+        self._set_alarm()
 
     def adopt(self, graph: Graph, told: Iterable[ConfiguredMany]) -> None:
         """Have the engine go over to another graph, after all that was told before."""
@@ -86,7 +86,7 @@ class Ears:
         finally:
             self._draining = False
         self.settle()
-        self._set_timer()
+        self._set_alarm()
 
     def gather(self, name: str, symbols: Mapping[str, str], by: str, *, fresh: bool) -> None:
         """Tell the engine soon: what many nodes say within a moment is taken in together. Who speaks
@@ -108,25 +108,15 @@ class Ears:
             quiet_s = loop.time() - self._settled_at
             self._soon = loop.call_later(GATHER_S if quiet_s < GATHER_S else 0.0, self.settle)
 
-    def _set_timer(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._settled_at = loop.time()
-        due = self._engine.next_timeout()
-        if due == self._timer_due and self._timer is not None:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._timer_due = None, due
-        if due is not None:
-            delay_s = max(0.0, due - self._clock.now())
-            self._timer = loop.call_later(delay_s, self._tick)
+    def _set_alarm(self) -> None:
+        self._settled_at = asyncio.get_running_loop().time()
+        self._alarm.set(self._engine.next_timeout())
 
     def _tick(self) -> None:
-        self._timer = None
         self.tell((Tick(),))
 
     def close(self) -> None:
         """Start nothing any more."""
-        for timer in (self._timer, self._soon):
-            if timer is not None:
-                timer.cancel()
+        self._alarm.cancel()
+        if self._soon is not None:
+            self._soon.cancel()

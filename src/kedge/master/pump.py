@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from kedge.master import datagrams
+from kedge.master.alarm import Alarm
 from kedge.master.clock import Clock
 from kedge.master.datagrams import Port
 from kedge.master.many import Batch
@@ -37,7 +38,7 @@ class Pump(Generic[Event]):
         self._clock = clock
         self._told = told
         self._port: Port | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(clock, self._turn)
         self._turn_due = False
 
     async def open(self, sock: Any) -> None:
@@ -53,8 +54,7 @@ class Pump(Generic[Event]):
 
     def close(self) -> None:
         """Say good-bye, so that the other ends know at once, and close the socket."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         if self._port is not None:
             self._end.close()
             self._port.send(self._end.datagrams_to_send(self._clock.now()))
@@ -72,17 +72,8 @@ class Pump(Generic[Event]):
             return
         self._port.send(self._end.datagrams_to_send(self._clock.now()))
         self._tell()
-        self._set_timer()
+        self._alarm.set(self._end.next_timeout())
 
     def _tell(self) -> None:
         while (event := self._end.next_event()) is not None:
             self._told(event)
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = self._end.next_timeout()
-        if due is not None:
-            delay_s = max(0.0, due - self._clock.now())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._turn)
