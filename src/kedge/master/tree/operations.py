@@ -104,6 +104,7 @@ class AtMaster:
     def remove(self, name: str) -> Json:
         """Forget one."""
         self._tree.submasters.remove(name)
+        self._tree.shares.forget(name)
         return {"name": name}
 
     def _masters(self) -> list[str]:

@@ -69,12 +69,15 @@ class Shares:
         self._stuck_nodes: dict[Pool, dict[str, str]] = {}
         self._stuck_at: dict[Pool, float] = {}
         self._for: tuple[Site, Graph] | None = None
+        self._owners: set[str] = set()
+        self._were_silent: set[str] = set()
         self._written = store.records(KIND)
         for key, record in self._written.items():
             budget, _, pool = key.partition(" ")
             allotment = self._allotments.setdefault((budget, pool), Allotment())
             for owner, (most, alone) in record.items():
                 allotment.restore(owner, int(most), int(alone))
+                self._owners.add(owner)
         head.shared = self._own
 
     def _own(self, limit: BudgetSet) -> BudgetSet:
@@ -105,6 +108,8 @@ class Shares:
 
     def forget(self, owner: str) -> None:
         """A person has removed a sub-master: it draws from nothing any more."""
+        self._owners.discard(owner)
+        self._told.pop(owner, None)
         for allotment in self._allotments.values():
             allotment.forget(owner)
         self._stale.update(self._allotments)
@@ -128,12 +133,14 @@ class Shares:
             return set()
         now, between = self._clock.now(), self._between(site)
         silent = self._silent(now)
+        if silent.keys() != self._were_silent:
+            self._were_silent = set(silent)
+            self._stale.update(self._allotments)
         engine, owns_changed, decided = self._head.engine, False, list[Pool]()
         for pool, allotment in self._allotments.items():
             known = self._pools.get(pool, GONE)
             own = Demand(*engine.demand(pool, span=known.limit.span))
-            moves = pool in self._stale or silent.keys() & allotment.ledger().keys()
-            if not moves and not between & known.groups and self._own_demands.get(pool) == own:
+            if own == self._own_demands.get(pool) and not self._moves(pool, silent, between):
                 continue
             self._own_demands[pool] = own
             before = allotment.own
@@ -153,6 +160,15 @@ class Shares:
             self._head.limit()
         return changed
 
+    def _moves(self, pool: Pool, silent: Mapping[str, float], between: Collection[str]) -> bool:
+        """Whether something of a pool may be otherwise than at the last look."""
+        if pool in self._stale:
+            return True
+        if silent and not self._allotments[pool].ledger().keys().isdisjoint(silent):
+            return True
+        known = self._pools.get(pool, GONE)
+        return bool(between) and not known.groups.isdisjoint(between)
+
     def _next(self) -> int:
         self._serial += 1
         return self._serial
@@ -165,10 +181,9 @@ class Shares:
     def _silent(self, now: float) -> dict[str, float]:
         """For how long owners were not heard that do not renew."""
         arbiter = self._ownership.arbiter
-        owners = {owner for a in self._allotments.values() for owner in a.ledger()}
         return {
             owner: now - max(arbiter.seen_at(owner), self._began)
-            for owner in owners
+            for owner in self._owners
             if not arbiter.there(owner, now)
         }
 
@@ -250,6 +265,7 @@ class Shares:
                 continue
             limit = self._pools.get(pool, GONE).limit.limit
             shares = allotment.told()
+            self._owners |= shares.keys()
             for owner in shares.keys() | {
                 o for o, told in self._told.items() if SHARE + key in told
             }:

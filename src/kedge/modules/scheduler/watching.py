@@ -92,8 +92,13 @@ class Watch:
 
     # --- what nodes are told -------------------------------------------------------------------
 
+    def _nodes(self) -> dict[str, Node]:
+        """The nodes that this process acts on: their owner alone tells the scheduler, and of them."""
+        here = self._io.site.nodes
+        return {name: node for name, node in self._io.nodes().items() if name in here}
+
     def _show(self) -> None:
-        nodes = self._io.nodes()
+        nodes = self._nodes()
         rules = {name: self._rule(node) for name, node in nodes.items()}
         people = {name: rule for name, rule in rules.items() if rule.kind == "people"}
         for name in [name for name in self.closed.reasons if name not in people]:
@@ -209,7 +214,7 @@ class Watch:
 
     async def _keep(self) -> None:
         """Take nodes out of service whose checks fail."""
-        nodes = self._io.nodes().values()
+        nodes = self._nodes().values()
         if self._error or not any(node.seen("health.verdict") == "fail" for node in nodes):
             self._tell_spared(Kept())
             return

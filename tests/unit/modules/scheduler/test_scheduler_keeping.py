@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
 
+from fakes import FakeIo
+from kedge.core.node import Configuration
+from kedge.modules.scheduler.driver import Cluster, Driver, Seen
 from kedge.modules.scheduler.keeping import Row, keep, reason_of
+from kedge.modules.scheduler.watching import Watch
+from kedge.site.model import Cluster as SiteCluster
+from kedge.site.model import Site
 
 FAILED: Any = [{"check": "disks", "why": "sda says that it's failing", "back": "automatic"}]
 BY_HAND: Any = [{"check": "disks", "why": "sda", "back": "by_hand"}]
@@ -47,3 +55,36 @@ def test_only_reasons_of_kedge_change() -> None:
         row("n5", ""),
     ]
     assert keep(rows, 10).drain == {reason_of(FAILED): ["n1"]}
+
+
+class ToldDriver:
+    """A scheduler that only hears what it is told; all its nodes are in service."""
+
+    def __init__(self, *names: str) -> None:
+        self.names, self.drained = names, list[str]()
+
+    def read(self) -> Cluster:
+        return Cluster({name: Seen("in_service") for name in self.names})
+
+    def drain(self, nodes: Sequence[str], reason: str) -> None:
+        self.drained += nodes
+
+
+async def test_nodes_that_others_act_on_are_neither_drained_nor_spoken_of() -> None:
+    names = [f"n{number}" for number in range(1, 21)]
+    wanted = {"scheduler.state": "in_service", "scheduler.policy": {"kind": "jobs"}}
+    site = Site(SiteCluster("c"), nodes={n: Configuration(n, values=wanted) for n in names})
+    async with FakeIo(site) as io:
+        for name in ("n1", "n2"):
+            io.observe(name, {"health.verdict": "fail", "health.failed": []}, by="agent")
+        others = {name: node for name, node in site.nodes.items() if name != "n1"}
+        io._site = replace(site, nodes=others)  # pyright: ignore[reportPrivateUsage]
+        io.observations.clear()
+        driver = ToldDriver(*names)
+        watch: Any = Watch(io)
+        watch._driver, watch._share = cast("Driver", driver), 100
+        await watch._read(driver)
+        watch._show()
+        await watch._keep()
+        assert driver.drained == ["n2"]
+        assert {node for node, _, _ in io.observations} == {*names} - {"n1"}
