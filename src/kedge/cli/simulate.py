@@ -52,8 +52,33 @@ TOLD_EVERY_S = 0.5
     metavar="FOLDER",
     help="A site's folder, in the place of a made-up one.",
 )
+@click.option(
+    "--jobs",
+    type=click.FloatRange(0.0, 1.0),
+    metavar="SHARE",
+    help="The share of nodes that jobs keep busy.  [default: 0; with --rollout 0.9]",
+)
+@click.option(
+    "--job-hours",
+    type=click.FloatRange(0.02, 1000.0),
+    metavar="HOURS",
+    help="How long a job may take.  [default: 0.25]",
+)
+@click.option(
+    "--rollout",
+    metavar="NAME|FILE",
+    default="",
+    help="Roll a release once every node is up: a rollout of the site, or one in a file.",
+)
+@click.option(
+    "--release",
+    metavar="REF|FOLDER",
+    default="",
+    help="What the release is made of.  [default: the site as it is, with new builds of its images]",
+)
 @click.option("--drawn", is_flag=True, help="Draw cluster, faults and commands all from the seed.")
 @click.option("--gentle", is_flag=True, help="The same, with short faults that may cost no boot.")
+@click.option("--rolling", is_flag=True, help="The same, with a rollout.")
 @click.option("--only", metavar="NUMBERS", default="", help="Of all that happens, only 3,17.")
 @click.option(
     "--shrink/--no-shrink",
@@ -70,8 +95,9 @@ TOLD_EVERY_S = 0.5
 @output_option
 def run_once(
     nodes: int | None, racks: int | None, seed: int | None, hours: float | None,
-    faults: int | None, scenario: Path | None, site: Path | None, drawn: bool, gentle: bool, only: str,
-    shrink: bool, save: Path | None, output: str,
+    faults: int | None, scenario: Path | None, site: Path | None, jobs: float | None,
+    job_hours: float | None, rollout: str, release: str, drawn: bool, gentle: bool, rolling: bool,
+    only: str, shrink: bool, save: Path | None, output: str,
 ) -> None:  # fmt: skip
     """Run a cluster in virtual time against faults: to try a site, a change or a failure beforehand.
 
@@ -79,19 +105,26 @@ def run_once(
     disks and registries are simulated. Things go wrong for a while, then all faults end, and every node
     must converge. Exits with 1 when it does not, or when a rule was broken on the way.
 
+    With --rollout a release is made and rolled, and what it costs is told: how long it takes, the
+    node-hours lost, the most nodes out at once, who is left. A simulated person approves its stages and
+    helps when it stops. Exits with 1, too, when it does not end as done.
+
     \b
       kedge sim run --nodes 1000 --seed 7 --hours 2
       kedge sim run --scenario tests/scenarios/rack-power-loss.yaml
       kedge sim run --site site/ --faults 30
+      kedge sim run --site site/ --rollout weekly --release next-week --faults 10
     """
     from kedge.cli.folder import read_folder
     from kedge.sim.choosing import Choice
 
     choice = Choice(
         seed=seed, nodes=nodes, racks=racks, hours=hours, faults=faults, drawn=drawn, gentle=gentle,
-        only=_numbers(only),
+        rolling=rolling, jobs=jobs, job_hours=job_hours, only=_numbers(only),
         scenario=str(scenario or ""), text=scenario.read_text() if scenario else "",
         site=str(site or ""), files=read_folder(site) if site else {},
+        rollout=rollout, rollout_text=Path(rollout).read_text() if Path(rollout).is_file() else "",
+        release=release, release_files=_release_files(release, site),
     )  # fmt: skip
     code = _run(choice, output, shrinks=shrink, save=save)
     click.get_current_context().exit(code)
@@ -101,21 +134,37 @@ def run_once(
 @click.option("--minutes", type=click.FloatRange(0.0), default=10.0, show_default=True)
 @click.option("--first", type=int, default=1, show_default=True, help="The first seed.")
 @click.option("--seeds", type=click.IntRange(0), default=0, help="How many (0: as time allows).")
+@click.option("--rolling", is_flag=True, help="Worlds in which a release rolls.")
 @output_option
-def soak(minutes: float, first: int, seeds: int, output: str) -> None:
+def soak(minutes: float, first: int, seeds: int, rolling: bool, output: str) -> None:
     """Run one small drawn world after the other, and stop at the first that fails.
 
-    Each seed is ``kedge sim run --drawn --seed SEED``. Exits with 1 when one failed.
+    Each seed is ``kedge sim run --drawn --seed SEED`` (or ``--rolling``). Exits with 1 when one failed.
     """
     from kedge.sim.choosing import Choice
 
     until, seed = time.monotonic() + minutes * 60.0, first
     while time.monotonic() < until and not (seeds and seed >= first + seeds):
-        code = _run(Choice(seed=seed, drawn=True), output, quiet=True)
+        choice = Choice(seed=seed, drawn=not rolling, rolling=rolling)
+        code = _run(choice, output, quiet=True)
         if code:
             click.get_current_context().exit(code)
         seed += 1
     say(f"{seed - first} seeds, {first} to {seed - 1}: all well")
+
+
+def _release_files(release: str, site: Path | None) -> dict[str, str]:
+    """The files of a release: of a folder, or of the site's folder in a commit; raises `KedgeError`."""
+    from kedge.ci.git import read_commit
+    from kedge.cli.folder import read_folder
+
+    if not release:
+        return {}
+    if Path(release).is_dir():
+        return read_folder(Path(release))
+    if site is None:
+        raise click.UsageError(f"--release {release} is no folder, and there is no --site with it")
+    return read_commit(site, release)[0]
 
 
 def _numbers(only: str) -> tuple[int, ...]:
@@ -147,7 +196,8 @@ def _run(
         again = choice.command(kept.numbers) if result.violations else ""
         show({**result.as_dict(), "again": again, "happened": [str(h) for h in _all(kept)]},
              output, lambda: _lines(result, kept, again))  # fmt: skip
-    return FAILED if result.violations else 0
+    stopped = choice.rollout and any(one.state != "done" for one in result.rollouts)
+    return FAILED if result.violations or stopped or (choice.rollout and not result.rollouts) else 0
 
 
 def _all(scenario: Scenario):
@@ -189,11 +239,12 @@ def _progress(progress: Progress) -> str:
 
     phases = ", ".join(f"{count} {phase}" for phase, count in progress.phases.items())
     doing = {
+        "coming up": "coming up",
         "faults": f"of {clock(progress.lasts_s)}, {progress.open_faults} faults under way",
         "healed": "all faults are over",
         "quiet": "all is well; nothing may move",
     }[progress.phase]
-    return f"{clock(progress.now_s)} {doing}; {phases}"
+    return "; ".join((f"{clock(progress.now_s)} {doing}", *progress.rollouts, phases))
 
 
 def _status(text: str) -> None:

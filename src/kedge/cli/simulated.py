@@ -11,7 +11,7 @@ from kedge.lib.nodeset import fold
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from kedge.sim.result import Result
+    from kedge.sim.result import Result, RolloutResult
 
 
 def summary_lines(result: Result) -> Iterator[RenderableType]:
@@ -29,6 +29,8 @@ def summary_lines(result: Result) -> Iterator[RenderableType]:
         shown.add_row(
             "jobs", f"{done} ended, {lost} lost ({result.jobs['lost_s'] / 3600:.1f} h of work)"
         )
+    for rollout in result.rollouts:
+        shown.add_row("rollout", "\n".join(rollout_lines(rollout)))
     shown.add_row("sync", f"{result.datagrams} datagrams, {result.datagram_bytes / 1e6:.1f} MB")
     if result.settled_s is not None:
         shown.add_row("converged", f"{duration(result.settled_s)} after the last fault ended")
@@ -41,6 +43,26 @@ def summary_lines(result: Result) -> Iterator[RenderableType]:
         yield f"waited for a person: {fold(nodes)}: {why}"
     for text in result.refused:
         yield f"refused: {text}"
+
+
+def rollout_lines(one: RolloutResult) -> Iterator[str]:
+    """A rollout: how it ended, what it cost, who is left."""
+    took = f" after {duration(one.took_s)}" if one.took_s is not None else ""
+    why = f": {one.why}" if one.why and one.state != "done" else ""
+    yield f"{one.name} to {one.release}: {one.state.replace('_', ' ')}{took}{why}"
+    each = f" ({one.lost_h / one.moved:.3f} a node)" if one.moved else ""
+    yield f"{one.moved} of {one.nodes} nodes moved; {one.lost_h:.1f} node-hours lost{each}"
+    yield (
+        f"most out at once: {one.most_taken} through it, {one.most_out} for whatever reason; "
+        f"{one.most_allowed} may be"
+    )
+    yield "jobs killed by it: 0"
+    for at_s, what in one.stops:
+        yield f"stopped at {duration(at_s)}: {what}"
+    if one.helped:
+        yield f"a person said: {', '.join(one.helped)}"
+    for reason, nodes in one.left.items():
+        yield f"left: {nodes}: {reason}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kedge.lib.nodeset import fold
+from kedge.master.command import RunCommand, run
 from kedge.master.supervisor import outcome
 from kedge.rollout.compare import compare
 from kedge.rollout.model import Rollout, RunGate, key
 
-TAIL = 400
 AT_ONCE = 4
-END_S = 5.0
-MOST_LOG = 2_000_000
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED_ON = ("SLURM_CONF",)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -31,23 +27,11 @@ Ended = Callable[[str, str, bool, str], None]
 """Rollout, key of the gate, whether it passed, and why (not)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How a command ended."""
-
-    status: int
-    text: str
-
-    @property
-    def tail(self) -> str:
-        """The end of what it wrote, on one line."""
-        return " / ".join(self.text.strip().splitlines()[-4:])[-TAIL:]
-
-
 class Gates:
     """All gates that run now. ``folder`` is where logs and the site's files for them lie."""
 
-    def __init__(self, folder: Path, ended: Ended) -> None:
+    def __init__(self, folder: Path, ended: Ended, run_command: RunCommand = run) -> None:
+        self._run_command = run_command
         self._folder = folder
         self._ended = ended
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -84,9 +68,9 @@ class Gates:
             log.unlink(missing_ok=True)
             async with asyncio.timeout(action.gate.deadline_s):
                 if action.gate.kind == "compare":
-                    passed.append(await _compare(rollout, action, place / "site", log))
+                    passed.append(await _compare(self._run_command, rollout, action, log))
                 else:
-                    passed.append(await _command(rollout, action, place / "site", log))
+                    passed.append(await _command(self._run_command, rollout, action, log))
 
         error = await outcome(work)
         if isinstance(error, TimeoutError):
@@ -97,16 +81,19 @@ class Gates:
         self._ended(rollout.name, name, *passed[-1])
 
 
-async def _command(rollout: Rollout, action: RunGate, place: Path, log: Path) -> tuple[bool, str]:
-    ran = await run(
-        _words(rollout, action, action.nodes), _environment(rollout, action), place, log
-    )
+async def _command(
+    run_command: RunCommand, rollout: Rollout, action: RunGate, log: Path
+) -> tuple[bool, str]:
+    words = _words(rollout, action, action.nodes)
+    ran = await run_command(words, _environment(rollout, action), log.parent / "site", log)
     if ran.status == 0:
         return True, ran.tail
     return False, f"status {ran.status}: {ran.tail or 'it wrote nothing'} (log: {log})"
 
 
-async def _compare(rollout: Rollout, action: RunGate, place: Path, log: Path) -> tuple[bool, str]:
+async def _compare(
+    run_command: RunCommand, rollout: Rollout, action: RunGate, log: Path
+) -> tuple[bool, str]:
     """Ask node by node until the numbers say something, or there are no more nodes to ask."""
     gate = action.gate
     new, old = _Samples(action.nodes[: gate.most]), _Samples(action.old[: gate.most])
@@ -117,7 +104,8 @@ async def _compare(rollout: Rollout, action: RunGate, place: Path, log: Path) ->
         own.unlink(missing_ok=True)
         async with room:
             words = _words(rollout, action, (node,))
-            ran = await run(words, _environment(rollout, action), place, own)
+            environment = _environment(rollout, action)
+            ran = await run_command(words, environment, log.parent / "site", own)
         numbers = _NUMBER.findall(ran.text.strip().splitlines()[-1]) if ran.text.strip() else []
         if ran.status or not numbers or float(numbers[-1]) <= 0:
             samples.failed[node] = f"status {ran.status}: {ran.tail or 'it wrote no number'}"
@@ -182,48 +170,6 @@ def _environment(rollout: Rollout, action: RunGate) -> dict[str, str]:
         "KEDGE_GATE": action.gate.name,
         "KEDGE_NODES": fold(action.nodes),
     }
-
-
-async def run(words: Sequence[str], environment: Mapping[str, str], place: Path, log: Path) -> Ran:
-    """Run one command to its end, its output to ``log``; cancelled, it is killed with all its children."""
-    begin = log.stat().st_size if log.exists() else 0
-    with log.open("ab") as file:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                "setpriv", "--pdeathsig", "KILL", *words,
-                stdin=asyncio.subprocess.DEVNULL, stdout=file, stderr=asyncio.subprocess.STDOUT,
-                env=dict(environment), cwd=place, start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            return Ran(127, str(error))
-    try:
-        status = await process.wait()
-    finally:
-        await _end(process)
-    return Ran(status, _read(log, begin))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill what is left of the command's session."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return
-        if process.returncode is not None:
-            continue
-        try:
-            async with asyncio.timeout(END_S):
-                await process.wait()
-        except TimeoutError:
-            continue
-
-
-def _read(log: Path, begin: int) -> str:
-    with log.open("rb") as file:
-        size = log.stat().st_size
-        file.seek(max(begin, size - MOST_LOG))
-        return file.read().decode(errors="replace")
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kedge.core.engine.engine import Engine
 from kedge.core.graph import Graph
 from kedge.lib.errors import KedgeError
 from kedge.master.clock import Clock
+from kedge.master.command import Ran, run
 from kedge.master.download import download
 from kedge.stores.port import Store
 from kedge.stores.sqlite import SqliteStore
@@ -52,6 +53,12 @@ class Host:
     async def fetch(self, url: str, target: Path) -> None:
         """Write what ``url`` gives to a file; raises `KedgeError`."""
         await download(url, target)
+
+    async def run_command(
+        self, words: Sequence[str], environment: Mapping[str, str], place: Path, log: Path
+    ) -> Ran:
+        """Run a command of the site (a gate) to its end."""
+        return await run(words, environment, place, log)
 
     def open_socket(self, address: str, port: int) -> socket.socket:
         """A bound UDP socket for the state sync; raises `KedgeError` when the port is taken."""

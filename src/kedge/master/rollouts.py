@@ -13,6 +13,7 @@ from typing import Any
 
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
+from kedge.master.command import RunCommand, run
 from kedge.master.gates import Gates
 from kedge.master.head import Head
 from kedge.master.intent import Wishes
@@ -57,6 +58,7 @@ class Rollouts:
         io: Io,
         journal: Journal,
         told: Told = lambda _: {},
+        run_command: RunCommand = run,
     ) -> None:
         self._store = store
         self._wishes = wishes
@@ -65,7 +67,7 @@ class Rollouts:
         self._journal = journal
         self._changed = asyncio.Event()
         self.views = Views(head, told)
-        self.gates = Gates(io.state_dir / "rollouts", self._gate_ended)
+        self.gates = Gates(io.state_dir / "rollouts", self._gate_ended, run_command)
         self.looking = False
         """Whether the views are kept up to date by the rounds."""
         self._requeued: dict[str, float] = {}

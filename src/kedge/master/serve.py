@@ -142,7 +142,13 @@ async def running(
         )
         watchdog = Watchdog(running_modules.folders, troubles.note)
         rollouts = Rollouts(
-            store, wishes, head, io, journal, lambda node: operations.tree.row(node)
+            store,
+            wishes,
+            head,
+            io,
+            journal,
+            lambda node: operations.tree.row(node),
+            host.run_command,
         )
         operations.rollouts = RolloutOperations(rollouts, releases, wishes, head)
         admit_again(permits, link)

@@ -35,6 +35,7 @@ from kedge.sim.machine import SimulatedMachine
 from kedge.sim.network import Network
 from kedge.sim.preparing import PASSWORD, head_address, prepare, secrets_of
 from kedge.sim.registry import Registry, finisher_of, skopeo_of
+from kedge.sim.rollout_watch import RolloutWatch
 from kedge.sim.scheduler import END as SCHEDULER
 from kedge.sim.scheduler import JobMix, SimulatedDriver, SimulatedScheduler
 from kedge.sim.tree import addresses_of, join_file, submasters_of
@@ -65,6 +66,8 @@ class Cluster:
     ) -> None:
         self.world = world
         self.files = dict(files)
+        self.release_files: Mapping[str, str] = {}
+        """What the release of a rollout is made of; empty: of the site's files and new builds."""
         self.graph = Graph.of(modules)
         self.site = load(self.files, self.graph.variables)
         self.boot_network = network
@@ -76,11 +79,12 @@ class Cluster:
         self.overlay = Overlay()
         self.physics = Loop(world, "physics", MachineClock(world.time), self.watch.physics_failed)
         self._outside = Outside(
-            world, self.network, self.web, self.watch, modules, self.registry.sizes
+            world, self.network, self.web, self.watch, modules, self.registry.sizes, self._is_new
         )
         self._around = traits.Outside(
-            world, self.network, self.web, self.physics, self._boot_urls, self.watch.rises
-        )
+            world, self.network, self.web, self.physics, self._boot_urls, self.watch.rises,
+            self.registry.ill,
+        )  # fmt: skip
         self.heads: dict[str, Program] = {}
         self.machines: dict[str, SimulatedMachine] = {}
         self.of_mac: dict[str, str] = {}
@@ -96,8 +100,10 @@ class Cluster:
         for node in self.site.nodes.values():
             self._add_node(node)
         self.scheduler = SimulatedScheduler(world, self.machines, jobs) if jobs else None
+        self.watch.rollouts = self.rollouts = RolloutWatch(self, self.watch.violated)
         if self.scheduler is not None:
             self.watch.busy = self.scheduler.busy_words
+            self.scheduler.overruled = self.watch.overruled
 
     def close(self) -> None:
         """Everything ends."""
@@ -207,7 +213,17 @@ class Cluster:
 
     def image_of(self, node: str) -> str:
         """The reference of the image that a machine really runs."""
-        return self.registry.imported.get(self.machines[node].image, "")
+        return min(self.registry.imported.get(self.machines[node].image, {""}))
+
+    def _is_new(self, node: str) -> bool:
+        return node in self.machines and self.registry.is_new(self.machines[node].image)
+
+    def runs(self, node: str, reference: str) -> bool:
+        """Whether a machine really runs the image of a reference, pinned or not."""
+        image = self.machines[node].image
+        if "@" in reference:
+            return image == reference.partition("@")[2]
+        return reference in self.registry.imported.get(image, ())
 
     def bmc(self, node: str) -> SimulatedBmc | None:
         """The BMC of a node."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,14 @@ from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
 from kedge.master.attribution import current_module
 from kedge.master.clock import Clock
+from kedge.master.command import Ran
 from kedge.master.host import Host
 from kedge.master.link import KIND as NODE_KEY
 from kedge.master.serve import Master, running
 from kedge.master.settings import Settings
 from kedge.sim.boot_server import BootIlls, Place, serve_boot_files
 from kedge.sim.clock import MachineClock
+from kedge.sim.gates import Gates
 from kedge.sim.loop import Loop
 from kedge.sim.network import Address, Network
 from kedge.sim.sockets import ServerSocket
@@ -51,6 +53,8 @@ class Watcher(Protocol):
     def stopped(self, program: Program) -> None: ...
     def rises(self, what: str, *place: object, value: object) -> None: ...
     def script_given(self, program: Program, mac: str, answer: Answer) -> None: ...
+    def gate_ended(self, rollout: str, gate: str, passed: bool) -> None: ...
+    def kept(self, program: Program, kind: str, key: str, record: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Outside:
     watch: Watcher
     modules: tuple[Module, ...]
     sizes: Mapping[str, int]
+    is_new: Callable[[str], bool]
 
 
 class Program:
@@ -84,6 +89,7 @@ class Program:
         self.store = store
         self.disk = Disk()
         self.boot_ills = BootIlls()
+        self.gates = Gates(self.stream("gates"), outside.watch.gate_ended, outside.is_new)
         self.clock = MachineClock(outside.world.time, start=1000.0, rate=rate)
         self.master: Master | None = None
         self.engine: Engine | None = None
@@ -180,6 +186,8 @@ class Program:
 
     def put(self, kind: str, key: str, record: Mapping[str, Any] | None) -> None:
         """Its store took a record: what is kept of a node's boots never goes back."""
+        if record is not None:
+            self.outside.watch.kept(self, kind, key, record)
         if kind == NODE_KEY and record is not None:
             epoch = record["term"], record["counter"]
             self.outside.watch.rises("boot epoch kept", self.end, key, value=epoch)
@@ -249,6 +257,11 @@ class SimulatedHost(Host):
         if answer.status != 200 or answer.path is None:
             raise KedgeError("download.refused", f"the answer is {answer.status}", where=url)
         target.write_bytes(answer.path.read_bytes())
+
+    async def run_command(
+        self, words: Sequence[str], environment: Mapping[str, str], place: Path, log: Path
+    ) -> Ran:
+        return await self._program.gates.run(environment, log.stem.rpartition(".")[2])
 
     def open_store(self, state_dir: Path) -> Store:
         door = StoreDoor(self._program.store, self._program.disk, self._program)

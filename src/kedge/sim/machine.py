@@ -226,10 +226,11 @@ class SimulatedMachine:
 
     async def _bring_up_init(self) -> None:
         await self._take(self.outside.times.init)
-        if not self.ills.init_never_up:
+        image = str(self.memory.load_object("state.json")["image"])
+        if not self.ills.init_never_up and self.outside.ill(image) != "init":
             self._init_up = True
             self.stage = RUNNING
-            self.image = str(self.memory.load_object("state.json")["image"])
+            self.image = image
 
     async def _run_agent(self, stage: str) -> None:
         ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -274,7 +275,7 @@ class SimulatedMachine:
             return {"scheduler.sessions": 0}
         if name != "health.look":
             return {}
-        if self.ills.unfit:
+        if self.ills.unfit or self.outside.ill(self.image) == "unfit":
             failed = [{"check": "gpus", "why": "one of 8 is gone", "who": "person"}]
             return {"health.verdict": "fail", "health.standing": "failed", "health.failed": failed}
         return {"health.verdict": "pass", "health.standing": "clear", "health.failed": []}

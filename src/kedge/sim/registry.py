@@ -55,14 +55,18 @@ class Image:
 @dataclass
 class Registry:
     """Every registry of the world, behind one end: it holds images by reference, and may be ill.
-    ``imported`` says of a digest by which reference a head imported it."""
+    ``imported`` says of a digest by which references a head imported it, ``earlier`` holds what
+    references stood for before, ``broken`` says in what way the newest builds do not work."""
 
     world: World
     network: Network
     end: str = "registry"
     images: dict[str, Image] = field(default_factory=dict[str, Image])
     sizes: dict[str, int] = field(default_factory=dict[str, int])
-    imported: dict[str, str] = field(default_factory=dict[str, str])
+    imported: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    earlier: list[tuple[str, Image]] = field(default_factory=list[tuple[str, Image]])
+    builds: int = 1
+    broken: str = ""
     down: bool = False
     silent: bool = False
     corrupt: bool = False
@@ -77,6 +81,24 @@ class Registry:
         repository = reference.rpartition(":")[0]
         self.images[reference] = Image((f"base of {repository}", f"{reference} version {version}"))
 
+    def rebuild(self) -> None:
+        """Somebody pushes a new build of every image, by the same references."""
+        self.builds += 1
+        self.earlier += self.images.items()
+        for reference in list(self.images):
+            self.push(reference, self.builds)
+
+    def is_new(self, digest: str) -> bool:
+        """Whether it is the digest of a build that was pushed by `rebuild`, and is the newest."""
+        if self.builds == 1:
+            return False
+        newest = (manifest(i, arch) for i in self.images.values() for arch in i.arches)
+        return any(_digest(one) == digest for one in newest)
+
+    def ill(self, digest: str) -> str:
+        """In what way an image does not work: ``init``, ``unfit``, or not at all."""
+        return self.broken if self.broken and self.is_new(digest) else ""
+
     def find(self, source: str, arch: str) -> tuple[str, Image] | None:
         """The image that a tag, or a digest of one of its manifests, stands for, and its reference."""
         parsed = parse_source(source)
@@ -85,7 +107,7 @@ class Registry:
         if not parsed.digest:
             found = self.images.get(str(parsed))
             return (str(parsed), found) if found is not None else None
-        for reference, image in sorted(self.images.items()):
+        for reference, image in (*sorted(self.images.items()), *self.earlier):
             if any(_digest(manifest(image, a)) == parsed.digest for a in image.arches):
                 return reference, image
         return None
@@ -242,7 +264,7 @@ def finisher_of(registry: Registry) -> Callable[..., ImageRecord]:
             args=("console=ttyS0",),
         )
         write_record(state_dir, record)
-        registry.imported[record.digest] = reference
+        registry.imported.setdefault(record.digest, set()).add(reference)
         tell("imported", 1.0)
         return record
 

@@ -34,6 +34,9 @@ class Rest:
         for end, program in self._cluster.heads.items():
             if not program.alive or program.loop.is_stopped:
                 return f"{end} does not run"
+        for name, one in self._cluster.rollouts.every.items():
+            if one.ended_at is None:
+                return f"rollout {name} is {one.progress.state}: {one.progress.why}"
         found: dict[str, list[str]] = {}
         for node in self._cluster.machines:
             condition = self._cluster.condition(node)
@@ -86,7 +89,7 @@ def untrue(cluster: Cluster) -> Iterator[tuple[str, str]]:
             yield "converged is true", f"{name} has {'' if machine.has_power else 'no '}power"
         elif on and machine.frozen:
             yield "converged is true", f"{name} stands still"
-        elif on and image and (machine.stage != RUNNING or cluster.image_of(name) != image):
+        elif on and image and (machine.stage != RUNNING or not cluster.runs(name, image)):
             yield (
                 "converged is true",
                 (

@@ -12,7 +12,7 @@ from kedge.sim.watch import Violation
 @dataclass(frozen=True, slots=True)
 class Progress:
     """A run on its way: at ``now_s`` of simulated time. ``phase`` is ``faults``, ``healed`` or
-    ``quiet``; ``took_s`` is real time."""
+    ``quiet``; before that, ``coming up``. ``rollouts`` say how far they are; ``took_s`` is real time."""
 
     phase: str
     now_s: float
@@ -20,6 +20,30 @@ class Progress:
     phases: Mapping[str, int]
     open_faults: int
     took_s: float
+    rollouts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutResult:
+    """A rollout: how it ended, and what it cost. ``left`` are nodes, by reason, that it did not bring where
+    it was to, ``lost_h`` node-hours without a job on nodes that it had taken. ``most_out`` of its nodes
+    were out of service at once for whatever reason, ``most_taken`` through the rollout. ``stops`` are
+    its pauses (when, why), ``helped`` what a person said to it."""
+
+    name: str
+    release: str
+    state: str
+    why: str
+    took_s: float | None
+    nodes: int
+    moved: int
+    left: Mapping[str, str]
+    lost_h: float
+    most_out: int
+    most_taken: int
+    most_allowed: int
+    stops: tuple[tuple[float, str], ...] = ()
+    helped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +66,7 @@ class Result:
     jobs: Mapping[str, float] = field(default_factory=dict[str, float])
     named: Mapping[str, str] = field(default_factory=dict[str, str])
     refused: tuple[str, ...] = ()
+    rollouts: tuple[RolloutResult, ...] = ()
     violations: tuple[Violation, ...] = ()
     digest: str = ""
 

@@ -21,17 +21,21 @@ from kedge.sim.commands import Operator
 from kedge.sim.faults import FAULTS
 from kedge.sim.faults.kind import Undo
 from kedge.sim.happening import Happening
+from kedge.sim.person import Person
 from kedge.sim.rest import Rest, untrue
 from kedge.sim.result import Progress, Result
+from kedge.sim.rollout_summary import rollout_results, words_of
 from kedge.sim.scenario import Scenario
 from kedge.sim.scheduler import JobMix
-from kedge.sim.shape import files_of
+from kedge.sim.shape import Shape, files_of
 from kedge.sim.world import World
 
 LOOK_S = 30.0
 """How often it is looked whether the cluster has come to rest, and progress is told."""
 QUIET_S = 600.0
 """How long nothing may move once all is well."""
+JOBS_S = 300.0
+"""How long jobs may begin before times count, where all nodes are to be up first."""
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Where what the heads write lies: nothing of it is worth a disk."""
@@ -49,7 +53,8 @@ class Run:
         self._tell = tell
         self._operator = Operator(cluster)
         self._open: dict[int, list[Undo]] = {}
-        self._phase = "faults"
+        self._person = Person(cluster, self._operator)
+        self._phase = "coming up" if scenario.up_first else "faults"
         self._began_s = time.perf_counter()
         self.injected: Counter[str] = Counter()
         self.named: dict[str, str] = {}
@@ -62,22 +67,32 @@ class Run:
         scenario, world = self._scenario, self._world
         self._cluster.head.start()
         self._operator.set_up()
+        if scenario.up_first:
+            self._come_up()
+        begin_s = world.now
         for fault in scenario.faults:
-            world.at(fault.at_s, self._begin, fault)
+            world.at(begin_s + fault.at_s, self._begin, fault)
         for command in scenario.commands:
             values = command.args.get("values")
             if isinstance(values, dict):
                 self._cluster.push(values.get("image.wanted"))
-            world.at(command.at_s, self._operator.do, command)
+            world.at(begin_s + command.at_s, self._operator.do, command)
         for number, expected in enumerate(scenario.expected):
             if expected.at_s is not None:
-                world.at(expected.at_s, self._expect, number)
-        self._pass(scenario.lasts_s)
+                world.at(begin_s + expected.at_s, self._expect, number)
+        self._pass(begin_s + scenario.lasts_s)
         self._heal()
         self._settle()
         if not world.halted:
             self._finish()
         return self._result()
+
+    def _come_up(self) -> None:
+        """Wait until every node is up, and the scheduler has jobs on them."""
+        rest = Rest(self._cluster, self._operator)
+        self._wait(rest.is_well, self._scenario.settles_s)
+        self._pass(self._world.now + JOBS_S)
+        self._phase = "faults"
 
     def _begin(self, fault: Happening) -> None:
         self._cluster.watch.mark("fault", fault.number, fault.kind)
@@ -146,6 +161,8 @@ class Run:
         world = self._world
         while world.now < until and not world.halted:
             world.run_until(min(until, world.now + LOOK_S))
+            if self._phase == "healed" or (self._scenario.helps and self._phase == "faults"):
+                self._person.look()
             self._tell(self.progress())
 
     def progress(self) -> Progress:
@@ -157,6 +174,7 @@ class Run:
             self._cluster.phases(),
             len(self._open),
             time.perf_counter() - self._began_s,
+            tuple(words_of(one) for one in self._cluster.rollouts.every.values()),
         )
 
     def _result(self) -> Result:
@@ -178,9 +196,15 @@ class Run:
             phases=cluster.phases(),
             named=dict(self.named),
             refused=tuple(self._operator.refused),
+            rollouts=rollout_results(cluster),
             violations=tuple(watch.violations),
             digest=watch.digest,
         )
+
+
+def jobs_of(shape: Shape) -> JobMix:
+    """The jobs of a shape."""
+    return JobMix(shape.jobs, (1, shape.job_nodes), (60.0, 3600.0 * shape.job_hours))
 
 
 def run(
@@ -191,15 +215,17 @@ def run(
 ) -> Result:
     """Run a scenario to its end; raises `KedgeError` for a site or words that are wrong."""
     world = World(scenario.seed)
-    files = dict(scenario.files) or files_of(scenario.shape)
+    shape = scenario.shape
+    files = {**(scenario.files or files_of(shape)), **scenario.rollouts}
     with tempfile.TemporaryDirectory(prefix="kedge-sim-", dir=MEMORY) as folder:
         cluster = Cluster(
             world,
             files,
             tuple(installed_modules()) if modules is None else modules,
             Path(folder),
-            heartbeat_s=scenario.shape.heartbeat_s,
-            jobs=JobMix(scenario.shape.jobs) if scenario.shape.jobs else None,
+            heartbeat_s=shape.heartbeat_s,
+            jobs=jobs_of(shape) if shape.jobs else None,
         )
+        cluster.release_files = scenario.release_files
         with devices_of(cluster):
             return Run(scenario, cluster, tell).to_its_end()

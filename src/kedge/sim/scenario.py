@@ -20,19 +20,30 @@ from kedge.sim.faults import FAULTS
 from kedge.sim.happening import Happening, duration, seconds
 from kedge.sim.shape import Shape
 
-TOP = ("about", "seed", "cluster", "lasts", "settles", "faults", "commands", "expect")
+TOP = (
+    "about", "seed", "cluster", "rollouts", "up_first", "helps", "lasts", "settles", "faults", "commands",
+    "expect",
+)  # fmt: skip
 DEFAULT_LASTS_S, DEFAULT_SETTLES_S = 3600.0, 7200.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """``lasts_s`` is how long things may happen, ``settles_s`` how long the cluster may take after that
-    until every node has converged. ``files``: the site; empty: that of ``shape``."""
+    until every node has converged and every rollout is over. ``files``: the site; empty: that of
+    ``shape``. ``rollouts`` are more files for it, ``release_files`` what their release is made of (empty:
+    the site's files, with new builds of all images). With ``up_first`` all times count from when every
+    node is up; with ``helps`` a person looks after the rollouts from the beginning, else once all
+    faults are over."""
 
     about: str = ""
     seed: int = 1
     shape: Shape = field(default_factory=Shape)
     files: Mapping[str, str] = field(default_factory=dict[str, str])
+    rollouts: Mapping[str, str] = field(default_factory=dict[str, str])
+    release_files: Mapping[str, str] = field(default_factory=dict[str, str])
+    up_first: bool = False
+    helps: bool = False
     lasts_s: float = DEFAULT_LASTS_S
     settles_s: float = DEFAULT_SETTLES_S
     faults: tuple[Happening, ...] = ()
@@ -77,12 +88,24 @@ def read_scenario(text: str, where: str) -> Scenario:
         about=str(top.get("about") or ""),
         seed=int(cast("int", top.get("seed", 1))),
         shape=shape,
+        rollouts=_rollouts(top, where),
+        up_first=bool(top.get("up_first")),
+        helps=bool(top.get("helps")),
         lasts_s=seconds(top.get("lasts", DEFAULT_LASTS_S), "lasts"),
         settles_s=seconds(top.get("settles", DEFAULT_SETTLES_S), "settles"),
         faults=faults,
         commands=commands,
         expected=tuple(read_expected(_mapping(entry, where), where) for entry in expected),
     )
+
+
+def _rollouts(top: Mapping[str, object], where: str) -> dict[str, str]:
+    """Rollouts by name, each as the file of the site that it would be."""
+    written = _mapping(top.get("rollouts") or {}, where)
+    return {
+        f"rollouts/{name}.yaml": yaml.safe_dump(about, sort_keys=False)
+        for name, about in written.items()
+    }
 
 
 def _happenings(
@@ -171,6 +194,12 @@ def write_scenario(scenario: Scenario) -> str:
     }
     lines = [f"about: {scenario.about or 'drawn by chance'}", f"seed: {scenario.seed}"]
     lines.append(f"cluster: {_flow(shape)}")
+    if scenario.rollouts:
+        lines.append("rollouts:")
+        for path, text in scenario.rollouts.items():
+            name = path.rpartition("/")[2].removesuffix(".yaml")
+            lines.append(f"  {name}: {_flow(yaml.safe_load(text))}")
+    lines += [f"{key}: true" for key in ("up_first", "helps") if getattr(scenario, key)]
     lines.append(f"lasts: {duration(scenario.lasts_s)}")
     for key, happens in (("faults", scenario.faults), ("commands", scenario.commands)):
         if happens:

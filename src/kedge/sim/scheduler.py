@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
+from kedge.modules.scheduler.driver import OURS, Seen
 from kedge.modules.scheduler.driver import Cluster as Read
 from kedge.modules.scheduler.driver import Job as ReadJob
-from kedge.modules.scheduler.driver import Seen
 from kedge.sim.clock import WALL_BEGAN_AT
 from kedge.sim.loop import Loop
 from kedge.sim.network import Network
 from kedge.sim.world import World
 
 END = "scheduler"
+KEDGE = "root"
+"""Under which name Kedge changes nodes."""
 TICK_S = 10.0
 TIMEOUT_S = 30.0
 SILENT_S = 300.0
@@ -112,6 +114,8 @@ class SimulatedScheduler:
         self.mix = mix
         self.ills = Ills()
         self.tally = JobTally()
+        self.overruled: Callable[[str, str, str], None] = lambda node, what, reason: None
+        """Hears of every drain of somebody else that Kedge ends or changes."""
         self.nodes = {name: SchedulerNode(name) for name in machines}
         self._machines = machines
         self._jobs = 0
@@ -147,15 +151,22 @@ class SimulatedScheduler:
         """Begin no new jobs on these nodes."""
         for name in nodes:
             node = self.nodes[name]
+            self._check(node, "drain", set_by)
             node.drained, node.reason, node.set_by = True, reason, set_by
 
-    def resume(self, nodes: Iterable[str]) -> None:
+    def resume(self, nodes: Iterable[str], by: str) -> None:
         """Take nodes back into service."""
         for name in nodes:
             node = self.nodes[name]
+            self._check(node, "resume", by)
+            self._look(node, self.world.now)  # its daemon has registered since it was booted
             node.drained, node.reason, node.set_by = False, "", ""
             if self._hears(node):
                 node.down = False
+
+    def _check(self, node: SchedulerNode, what: str, by: str) -> None:
+        if by == KEDGE and node.drained and not node.reason.startswith(OURS):
+            self.overruled(node.name, what, node.reason)
 
     def requeue(self, jobs: Sequence[str]) -> None:
         """End these jobs; they begin anew elsewhere."""
@@ -246,11 +257,11 @@ class SimulatedDriver:
 
     def drain(self, nodes: Sequence[str], reason: str) -> None:
         self._reach()
-        self._scheduler.drain(nodes, reason, "root")
+        self._scheduler.drain(nodes, reason, KEDGE)
 
     def resume(self, nodes: Sequence[str]) -> None:
         self._reach()
-        self._scheduler.resume(nodes)
+        self._scheduler.resume(nodes, KEDGE)
 
     def requeue(self, jobs: Sequence[str]) -> None:
         self._reach()

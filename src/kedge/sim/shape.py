@@ -14,7 +14,7 @@ class Shape:
     ``boots`` how many may load at once in the cluster, ``out`` how many of the cluster may be out of
     service at once (0: no limit). ``submasters`` share the racks; each rack names all of them as
     parents, a different one first. ``jobs`` is the share of nodes that a scheduler keeps busy (0: there
-    is none)."""
+    is none); a job takes up to ``job_nodes`` nodes and ``job_hours``."""
 
     nodes: int = 4
     racks: int = 1
@@ -23,6 +23,8 @@ class Shape:
     out: int = 0
     submasters: int = 0
     jobs: float = 0.0
+    job_nodes: int = 8
+    job_hours: float = 0.25
     heartbeat_s: float = 10.0
 
 

@@ -35,7 +35,8 @@ class Ills:
 
 @dataclass(frozen=True)
 class Outside:
-    """What all machines share: the world, its networks, and who answers to a boot request."""
+    """What all machines share: the world, its networks, who answers to a boot request, and what is wrong
+    with an image."""
 
     world: World
     network: Network
@@ -43,4 +44,5 @@ class Outside:
     physics: Loop
     boot_urls: Callable[[str], list[str]]
     rises: Callable[..., None]
+    ill: Callable[[str], str]
     times: Times = field(default_factory=Times)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kedge.core.events import Effect, EndStep, StartStep
 from kedge.lib.errors import KedgeError
@@ -22,6 +22,9 @@ from kedge.sim.head import Program
 from kedge.sim.web import Answer
 from kedge.sim.world import World
 from kedge.stores.port import Intent
+
+if TYPE_CHECKING:
+    from kedge.sim.rollout_watch import RolloutWatch
 
 OPERATION_S = 20.0
 """How long a destructive step may take until it has its effect, as leases reckon (`kedge.core.lease`)."""
@@ -74,7 +77,9 @@ class Watch:
         self.commanding = False
         self.programs: dict[str, Program] = {}
         self.busy: Callable[[str], str] = lambda node: ""
+        self.rollouts: RolloutWatch | None = None
         self.quiet_since: float | None = None
+        self._intents: dict[str, Intent] = {}
         self.steps_of: Counter[str] = Counter()
         self._steps: dict[str, dict[str, Step]] = {}
         self._ended: dict[str, float] = {}
@@ -149,9 +154,30 @@ class Watch:
     def committed(self, program: Program, intent: Intent) -> None:
         """A head replaced what is configured."""
         self.mark("intent", program.end, intent.revision)
-        if not self.commanding:
+        before, self._intents[program.end] = self._intents.get(program.end), intent
+        rollouts = self.rollouts
+        by_rollout = before and rollouts and rollouts.explains(program, before, intent)
+        if rollouts is not None:
+            rollouts.committed(intent)
+        if not self.commanding and not by_rollout:
             self.violated("configured by people only", f"{program.end} wrote revision "
                           f"{intent.revision}, and nobody had told it to")  # fmt: skip
+
+    def kept(self, program: Program, kind: str, key: str, record: Mapping[str, Any]) -> None:
+        """A head's store took a record."""
+        if self.rollouts is not None and kind in ("rollout", "release"):
+            self.mark("kept", program.end, kind, key)
+            self.rollouts.kept(kind, key, record)
+
+    def gate_ended(self, rollout: str, gate: str, passed: bool) -> None:
+        """The command of a gate ended."""
+        self.mark("gate", rollout, gate, passed)
+        if self.rollouts is not None:
+            self.rollouts.gate_ended(rollout, gate, passed)
+
+    def overruled(self, node: str, what: str, reason: str) -> None:
+        """Somebody's drain was ended or given another reason by Kedge."""
+        self.violated("a person's drain stays", f"Kedge was to {what} {node}, drained: {reason}")
 
     def rises(self, what: str, *place: object, value: object) -> None:
         """An order (versions, epochs) at one place, which must never go back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kedge.sim.faults.kind import Kind, Number, Undo, number_of
+from kedge.sim.faults.kind import Kind, Number, Undo, number_of, word_of
 from kedge.sim.happening import Happening
 
 if TYPE_CHECKING:
@@ -67,6 +67,15 @@ def _slow_boot(cluster: Cluster, happening: Happening) -> list[Undo]:
     return [cluster.overlay.put(head.boot_ills, "slow_s", by_s) for head in heads]
 
 
+def _spoil_gates(cluster: Cluster, happening: Happening) -> list[Undo]:
+    how, heads = word_of(happening, GATES, "how"), _heads(cluster, happening)
+    return [cluster.overlay.put(head.gates.ills, "how", how) for head in heads]
+
+
+GATES = Kind(
+    "gates_fail", "heads", "Gates of rollouts fail, never end, or find the new release slow",
+    _spoil_gates, words={"how": ("fail", "hang", "slow")}, weight=0,
+)  # fmt: skip
 PAUSES = Kind(
     "head_pauses", "heads", "The process stands still for so long, then goes on", _pause,
     lasts=False, numbers={"by": Number(30.0, 1.0, 300.0, span=True)},
@@ -94,4 +103,5 @@ KINDS = (
     KILLED_WRITING,
     Kind("boot_refused", "heads", "The boot server answers with an error", _mute),
     BOOT_SLOW,
+    GATES,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kedge.sim.faults.kind import Kind, Number, Undo, number_of
+from kedge.sim.faults.kind import Kind, Number, Undo, number_of, word_of
 from kedge.sim.happening import Happening
 
 if TYPE_CHECKING:
@@ -23,6 +23,15 @@ def _slow(cluster: Cluster, happening: Happening) -> list[Undo]:
     return [cluster.overlay.put(cluster.registry, "slowness", factor)]
 
 
+def _break(cluster: Cluster, happening: Happening) -> list[Undo]:
+    how = word_of(happening, BROKEN, "how")
+    return [cluster.overlay.put(cluster.registry, "broken", how)]
+
+
+BROKEN = Kind(
+    "build_broken", "registry", "The newest builds come up unfit, or not at all", _break,
+    words={"how": ("unfit", "init")}, weight=0,
+)  # fmt: skip
 SLOW = Kind(
     "registry_slow", "registry", "Everything takes so many times as long", _slow,
     numbers={"factor": Number(10.0, 2.0, 200.0)}, weight=1,
@@ -35,4 +44,5 @@ KINDS = (
     _ill("registry_refuses", "The credentials are refused", "refuses"),
     _ill("registry_empty", "It knows no image", "empty"),
     SLOW,
+    BROKEN,
 )
