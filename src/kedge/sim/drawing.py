@@ -13,12 +13,13 @@ from kedge.core.kinds import Value
 from kedge.sim.expected import Expected
 from kedge.sim.faults import FAULTS, Kind
 from kedge.sim.happening import Happening
-from kedge.sim.scenario import Scenario
+from kedge.sim.scenario import QUIET_S, Scenario
 from kedge.sim.shape import COMPUTE, Shape
 from kedge.sim.streams import Streams
 
 OTHER = COMPUTE.rpartition(":")[0] + ":2"
 SMALLEST, LARGEST = 2, 6
+SHORT_QUIET_S = 150.0
 
 
 def draw_shape(streams: Streams) -> Shape:
@@ -154,9 +155,18 @@ def draw_gentle(seed: int) -> Scenario:
         seed=seed,
         shape=shape,
         lasts_s=UP_S + APART_S * 7,
+        quiet_s=SHORT_QUIET_S,
         faults=tuple(faults),
         expected=(Expected(starts=1),),
     )
+
+
+def _span(chance: random.Random) -> tuple[float, float]:
+    """How long things happen, and how long it must be quiet then: mostly short, as what goes wrong close
+    together goes wrong most; some long, for what goes wrong late."""
+    if chance.random() < 0.75:
+        return float(chance.choice((600, 900))), SHORT_QUIET_S
+    return float(chance.choice((1800, 2400))), QUIET_S
 
 
 def draw_scenario(seed: int) -> Scenario:
@@ -166,7 +176,7 @@ def draw_scenario(seed: int) -> Scenario:
     nodes = [f"n{number}" for number in range(1, shape.nodes + 1)]
     groups = [f"rack{number}" for number in range(1, shape.racks + 1)]
     chance = streams("size")
-    lasts_s = float(chance.choice((900, 1800, 2400)))
+    lasts_s, quiet_s = _span(chance)
     places = places_of(nodes, groups, heads_of(shape), jobs=bool(shape.jobs))
     faults = draw_faults(streams, chance.randint(2, 9), lasts_s, places)
     commands = draw_commands(streams, chance.randint(0, 3), lasts_s, nodes, groups, 1 + len(faults))
@@ -175,6 +185,7 @@ def draw_scenario(seed: int) -> Scenario:
         seed=seed,
         shape=shape,
         lasts_s=lasts_s,
+        quiet_s=quiet_s,
         faults=faults,
         commands=commands,
     )

@@ -33,22 +33,36 @@ class Killed(BaseException):
     """Raised inside a process that dies at this very point of its code."""
 
 
-class Step:
-    """One of a loop's handles, at its time."""
+class Step(asyncio.TimerHandle):
+    """One call of a loop, at its time: asyncio's own handle, without what costs time and is for debugging
+    only. Half of all that a simulated world does is to make these."""
 
-    __slots__ = ("_loop", "handle")
+    __slots__ = ()
 
-    def __init__(self, loop: Loop, handle: asyncio.Handle) -> None:
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: Loop,
+        context: contextvars.Context | None,
+    ) -> None:
+        self._when = when
+        self._callback = callback
+        self._args = args
         self._loop = loop
-        self.handle = handle
+        self._context = contextvars.copy_context() if context is None else context
+        self._cancelled = self._scheduled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        """Do not make the call. It stays in the world's queue, and is passed over."""
+        self._cancelled = True
+        self._callback, self._args = None, ()
 
     def run(self) -> None:
-        """Run the handle, if its process is able to."""
-        self._loop.run_handle(self.handle)
-
-    def cancelled(self) -> bool:
-        """Whether the handle was cancelled."""
-        return self.handle.cancelled()
+        """Make the call, if its process is able to."""
+        self._loop.run_handle(self)
 
 
 class Loop(asyncio.AbstractEventLoop):
@@ -68,8 +82,8 @@ class Loop(asyncio.AbstractEventLoop):
         self.alive = True
         self._told_of = told_of
         self._stopped_until = 0.0
-        self._held_up: deque[asyncio.Handle] = deque()
-        self._last: deque[asyncio.Handle] | None = None
+        self._held_up: deque[Step] = deque()
+        self._last: deque[Step] | None = None
         self._running = False
         self._workers = asyncio.Semaphore(EXECUTOR_WORKERS)
         self._late_s = self._in_thread_s = 0.0
@@ -86,11 +100,11 @@ class Loop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context or self._context())
+        handle = Step(0.0, callback, args, self, context or self._context())
         if self._last is not None:
             self._last.append(handle)
         elif self.alive:
-            self.world.soon(Step(self, handle))
+            self.world.soon(handle)
         return handle
 
     call_soon_threadsafe = call_soon
@@ -111,17 +125,14 @@ class Loop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context or self._context())
+        handle = Step(when, callback, args, self, context or self._context())
         if self.alive:
-            self.world.put(self.clock.true_at(when), Step(self, handle))
+            self.world.put(self.clock.true_at(when), handle)
         return handle
 
     def _context(self) -> contextvars.Context | None:
         """What is asked for from outside the process knows nothing of who asked."""
         return None if asyncio._get_running_loop() is self else contextvars.Context()
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It stays in the world's queue, and is passed over."""
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
@@ -191,7 +202,7 @@ class Loop(asyncio.AbstractEventLoop):
 
     # ---- what the world does to a process
 
-    def run_handle(self, handle: asyncio.Handle) -> None:
+    def run_handle(self, handle: Step) -> None:
         """Run a handle at its time; later, if the process is stopped; never, if it is dead."""
         if not self.alive or handle.cancelled():
             return
@@ -235,7 +246,7 @@ class Loop(asyncio.AbstractEventLoop):
             return
         waiting, self._held_up = self._held_up, deque()
         for handle in waiting:
-            self.world.soon(Step(self, handle))
+            self.world.soon(handle)
 
     def kill(self) -> None:
         """The process is no more: from here on nothing that its code does has any effect."""
@@ -246,7 +257,7 @@ class Loop(asyncio.AbstractEventLoop):
 
     def _take_apart(self) -> None:
         """Let the dead process's code clean up, cut off from everything that it could change."""
-        waiting = (step.handle for step in self.world.due() if isinstance(step, Step))
+        waiting = (step for step in self.world.due() if isinstance(step, Step))
         self._last = deque(h for h in (*self._held_up, *waiting) if h._loop is self)
         self._held_up.clear()
         outer = asyncio._get_running_loop()

@@ -32,8 +32,6 @@ from kedge.sim.world import World
 
 LOOK_S = 30.0
 """How often it is looked whether the cluster has come to rest, and progress is told."""
-QUIET_S = 600.0
-"""How long nothing may move once all is well."""
 JOBS_S = 300.0
 """How long jobs may begin before times count, where all nodes are to be up first."""
 
@@ -147,7 +145,7 @@ class Run:
         if not self._world.halted:
             self._phase = "quiet"
             watch.quiet_since = self._world.now
-            self._pass(self._world.now + QUIET_S)
+            self._pass(self._world.now + self._scenario.quiet_s)
 
     def _expect(self, number: int) -> None:
         wrong = self._scenario.expected[number].wrong(self._cluster)

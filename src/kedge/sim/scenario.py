@@ -25,6 +25,7 @@ TOP = (
     "expect",
 )  # fmt: skip
 DEFAULT_LASTS_S, DEFAULT_SETTLES_S = 3600.0, 7200.0
+QUIET_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Scenario:
     ``shape``. ``rollouts`` are more files for it, ``release_files`` what their release is made of (empty:
     the site's files, with new builds of all images). With ``up_first`` all times count from when every
     node is up; with ``helps`` a person looks after the rollouts from the beginning, else once all
-    faults are over."""
+    faults are over. In the end nothing may move for ``quiet_s``."""
 
     about: str = ""
     seed: int = 1
@@ -46,6 +47,7 @@ class Scenario:
     helps: bool = False
     lasts_s: float = DEFAULT_LASTS_S
     settles_s: float = DEFAULT_SETTLES_S
+    quiet_s: float = QUIET_S
     faults: tuple[Happening, ...] = ()
     commands: tuple[Happening, ...] = ()
     expected: tuple[Expected, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 from kedge.master.io import MasterIo
 from kedge.master.supervisor import Supervisor, outcome
@@ -19,6 +20,8 @@ from kedge.modules.image.pins import pinned, read_pins
 from kedge.modules.image.store import ImageRecord, find_record, missing_blobs
 
 LOOK_S = 1.0
+LOOK_AGAIN_S = 60.0
+"""How often the disk is looked through although nothing seems to have changed on it."""
 
 
 class Handing:
@@ -28,21 +31,39 @@ class Handing:
         self._tree, self._io, self._supervisor = delegation, io, supervisor
         self._importing: dict[str, asyncio.Task[None]] = {}
         self._errors: dict[str, str] = {}
+        self._looked: object = None
 
     async def keep(self) -> None:
         """Hand down what there is, for as long as it is not cancelled."""
         try:
+            again_in_s = 0.0
             while True:
-                submasters = self._tree.submasters.known
-                layer0 = self._layer0() if submasters else {}
-                for known in submasters.values():
-                    handed = {**layer0, **self._images(known)}
-                    known.stale = known.stale or handed != known.handed
-                    known.handed = handed
+                like = self._like()
+                if like != self._looked or again_in_s <= 0:
+                    self._look()
+                    self._looked, again_in_s = like, LOOK_AGAIN_S
                 await asyncio.sleep(LOOK_S)
+                again_in_s -= LOOK_S
         finally:
             for task in self._importing.values():
                 task.cancel()
+
+    def _like(self) -> object:
+        """Equal as long as nobody wishes for something else and the disk holds what it did."""
+        wishes = [(known, dict(known.wishes)) for known in self._tree.submasters.known.values()]
+        if not wishes:
+            return None
+        places = (self._io.state_dir / name for name in ("layer0", "images", "pins.json"))
+        return wishes, dict(self._errors), list(self._importing), [*map(_changed_at, places)]
+
+    def _look(self) -> None:
+        """Hand every sub-master what it wishes for and is there."""
+        every = self._tree.submasters.known.values()
+        layer0 = self._layer0() if every else {}
+        for known in every:
+            handed = {**layer0, **self._images(known)}
+            known.stale = known.stale or handed != known.handed
+            known.handed = handed
 
     def _layer0(self) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
@@ -87,3 +108,11 @@ class Handing:
             self._errors[subject] = str(error)
             self._io.event("", "image", reference, f"a sub-master wishes for it: {error}")
         del self._importing[subject]
+
+
+def _changed_at(path: Path) -> int:
+    """When a file was replaced, or something in a folder was, in nanoseconds."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

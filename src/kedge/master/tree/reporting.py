@@ -69,9 +69,11 @@ class Reporter:
             while True:
                 said: list[Entry] = []
                 changed |= self._changed(watcher, said)
-                changes = self._views(changed) | self._reports() | self._log.entries(said)
+                changes = self._log.entries(said)
+                if changed or self._agents:
+                    changes = self._views(changed) | self._reports() | changes
+                    changed.clear()
                 changes |= self._differing(dict(self._branch.sharing.held()))
-                changed.clear()
                 if health_in_s <= 0:
                     health_in_s = HEALTH_S
                     changes |= self._differing({HEALTH: pack(self._health())})
