@@ -213,11 +213,11 @@ def _shrunk(scenario: Scenario, result: Result) -> Scenario:
     def fails(smaller: Scenario) -> bool:
         nonlocal runs
         runs += 1
-        _status(f"failed; looking for the faults that matter: run {runs}")
+        show_status(f"failed; looking for the faults that matter: run {runs}")
         return run(smaller).rule == result.rule
 
     found = shrink(scenario, fails)
-    _status("")
+    show_status("")
     return found
 
 
@@ -229,7 +229,7 @@ def _teller(what: str) -> Callable[[Progress], None]:
         nonlocal told_at
         if time.monotonic() - told_at >= TOLD_EVERY_S:
             told_at = time.monotonic()
-            _status(f"{what}: {_progress(progress)}")
+            show_status(f"{what}: {_progress(progress)}")
 
     return tell
 
@@ -247,7 +247,7 @@ def _progress(progress: Progress) -> str:
     return "; ".join((f"{clock(progress.now_s)} {doing}", *progress.rollouts, phases))
 
 
-def _status(text: str) -> None:
+def show_status(text: str) -> None:
     """Show a line that the next one replaces; nothing where nobody looks."""
     if sys.stderr.isatty():
         width = console(err=True).width - 1

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from kedge.core.condition import Condition
 from kedge.core.kinds import Value
+from kedge.core.variable import UNKNOWN
 from kedge.master.head import Head
 from kedge.master.nodes import NodeState
 from kedge.rollout.model import View
@@ -74,15 +75,16 @@ class Views:
         return replace(condition, phase=phase, why=why)
 
     def _serving(self, node: NodeState, condition: Condition) -> tuple[bool, bool]:
-        """Whether the scheduler told of the node, and whether it takes jobs. One that no scheduler has
-        serves when it runs."""
-        runs = condition.phase == "converged" or condition.discovered.get("boot.stage") == "running"
-        if not self._scheduled:
-            return True, runs
-        state = node.seen(SCHEDULER)
+        """Whether somebody told of the node, and whether it takes jobs. One that no scheduler has serves
+        when it runs, and nobody has told of it as long as it is not known what it does."""
+        state = node.seen(SCHEDULER) if self._scheduled else "absent"
         if state is None:
             return False, False
-        return True, runs if state == "absent" else state == "in_service"
+        if state != "absent":
+            return True, state == "in_service"
+        stage = condition.discovered.get("boot.stage", UNKNOWN)
+        runs = condition.phase == "converged" or stage == "running"
+        return runs or stage != UNKNOWN, runs
 
 
 def _as_configured(condition: Condition) -> bool:

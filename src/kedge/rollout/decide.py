@@ -133,12 +133,16 @@ def _waits_for_nodes(rollout: Rollout, progress: Progress, survey: Survey, now: 
                 else f"for room in their failure domains: {some(ready)}"
             )
         if silent:
-            waits.append(f"for the scheduler to tell of {some(silent)}")
+            waits.append(_silent(silent))
     if not waits and done == 0 and stage.goal > 0:
         kept = {n: survey.aside.get(n) or survey.lost.get(n, "") for n in stage.nodes}
         kept = {n: why for n, why in kept.items() if why}
         waits.append(f"for a node of stage {stage.name}: {some_reasons(kept) or 'none is left'}")
     return waits
+
+
+def _silent(nodes: list[str]) -> str:
+    return f"for the scheduler, or the nodes themselves, to tell of {some(nodes)}"
 
 
 def _flying(flying: Mapping[str, View], now: float) -> str:
@@ -215,17 +219,16 @@ def _back(
     rollout: Rollout, progress: Progress, views: Mapping[str, View], survey: Survey, now: float
 ) -> Decision:
     """Give the nodes back what they had: at once those that serve nobody now, the others as room is."""
-    away = [
+    owed = [
         node
-        for node in (*survey.flying, *survey.failed, *survey.lost)
+        for node in (*survey.flying, *survey.failed, *survey.lost, *survey.done)
         if rollout.was[node] != rollout.release
-        and not (node in survey.lost and views[node].serving)
     ]
-    home = {
-        node: views[node]
-        for node in (*survey.done, *survey.lost)
-        if rollout.was[node] != rollout.release and views[node].serving
-    }
+    silent = [node for node in owed if not views[node].known]
+    fits = survey.fits(rollout)
+    away = [node for node in owed if views[node].known and _is_away(node, views, survey, fits)]
+    gone = {*silent, *away}
+    home = {node: views[node] for node in owed if node not in gone}
     coming = {
         node: views[node]
         for node, was in rollout.was.items()
@@ -247,9 +250,20 @@ def _back(
     if home:
         wait = f"for room: {survey.out} nodes are out of service, {rollout.most_out} may be"
         return Decision(progress, waits=(wait,))
+    if silent:
+        return Decision(progress, waits=(_silent(silent),))
     if survey.flying:
         return Decision(progress, waits=(_flying(survey.flying, now),))
     return Decision(replace(progress, state="rolled_back", since=now))
+
+
+def _is_away(node: str, views: Mapping[str, View], survey: Survey, fits: bool) -> bool:
+    """Whether it costs nobody anything to give a node its release back now. One that serves and is not as
+    configured counts as out already, and is just about to go, or it was not heard of since a restart, and
+    serves as ever. If all that count as out are no more than may be, both may go."""
+    if not views[node].serving:
+        return True
+    return fits and node not in survey.done and node not in survey.lost
 
 
 def _comes_back(view: View, was: str) -> bool:

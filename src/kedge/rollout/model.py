@@ -110,9 +110,9 @@ class View:
     """One node as it is seen now.
 
     ``release`` is the one that it is configured with; ``serving``: it takes jobs; ``settled``: it is as
-    configured; ``known``: the scheduler told of it. ``failed`` and ``aside`` say why it has failed or
-    why a person has it (empty: neither). ``busy_until`` is when the last of its jobs must end (0: it runs
-    none). ``domains`` are its failure domains (``rack`` -> ``7``).
+    configured; ``known``: the scheduler told of it, or it did itself. ``failed`` and ``aside`` say why it
+    has failed or why a person has it (empty: neither). ``busy_until`` is when the last of its jobs must
+    end (0: it runs none). ``domains`` are its failure domains (``rack`` -> ``7``).
     """
 
     release: str

@@ -36,6 +36,12 @@ class Survey:
     """The nodes that are configured with the new release."""
     _counts: dict[int, int] = field(default_factory=dict[int, int])
 
+    def fits(self, rollout: Rollout) -> bool:
+        """Whether no more nodes count as out than may be, everywhere and by attribute."""
+        most_of = rollout.most_out_of
+        within = (count <= most_of[attribute] for (attribute, _), count in self.out_of.items())
+        return self.out <= rollout.most_out and all(within)
+
     def count_on(self, nodes: tuple[str, ...]) -> int:
         """How many of these are configured with the new release; stages often have the same nodes."""
         found = self._counts.get(id(nodes))

@@ -134,8 +134,9 @@ class RolloutWatch:
             )  # fmt: skip
         one.moved.update(releases)
         one.taken -= {node for node in one.taken if self._is_back(node)}
-        going = {node for node in releases if self._known_to_serve(program, node)}
-        before = {*one.taken, *self._known_out(program, rollout)}
+        told = {node: self._told(program, node) for node in rollout.was}
+        going = {n for n in releases if self._serves(n) and told.get(n) is not False}
+        before = {*one.taken, *(node for node, serves in told.items() if serves is False)}
         one.taken |= going
         one.most_taken = max(one.most_taken, len(one.taken))
         if going - before:
@@ -159,16 +160,15 @@ class RolloutWatch:
 
     # ---- who is out
 
-    def _known_to_serve(self, program: Program, node: str) -> bool:
-        """Whether a head has heard that a node takes jobs."""
+    def _told(self, program: Program, node: str) -> bool | None:
+        """Whether a node takes jobs, as far as a head has heard; None: it has not."""
         state = program.master.head.nodes.get(node) if program.master is not None else None
         if state is None:
-            return False
+            return None
         told = state.seen("scheduler.state") if self._cluster.scheduler is not None else "absent"
-        return state.seen("boot.stage") == RUNNING if told == "absent" else told == "in_service"
-
-    def _known_out(self, program: Program, rollout: Rollout) -> set[str]:
-        return {node for node in rollout.was if not self._known_to_serve(program, node)}
+        wanted = RUNNING if told == "absent" else "in_service"
+        told = state.seen("boot.stage") if told == "absent" else told
+        return None if told is None else told == wanted
 
     def _serves(self, node: str) -> bool:
         """Whether it really takes jobs."""

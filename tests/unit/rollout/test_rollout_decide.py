@@ -130,6 +130,28 @@ def test_going_back_frees_what_serves_nobody_at_once_and_the_rest_as_there_is_ro
     assert over.progress.state == "rolled_back"
 
 
+@pytest.mark.parametrize(
+    "unheard",
+    [View("B", False, False, known=False), View("B", True, False)],
+    ids=["the scheduler is silent", "Kedge has just started and no agent was heard"],
+)
+def test_going_back_moves_no_node_of_which_nobody_knows_whether_it_serves(unheard: View) -> None:
+    back = roll_back(rollout(), BEGIN, "by hand", NOW)
+    decision = decide(rollout(), back, dict.fromkeys(NODES, unheard), NOW)
+    assert decision.actions == () and decision.progress.state == "rolling_back" and decision.waits
+    heard = {**dict.fromkeys(NODES, DONE), "n3": replace(DONE, serving=False)}
+    (assign,) = decide(rollout(), back, heard, NOW).actions
+    assert assign == Assign(("n3", "n1"), "A")
+
+
+def test_going_back_takes_along_what_was_about_to_go() -> None:
+    """Two nodes have the release and are not drained yet: within what may be out anyway."""
+    back = roll_back(rollout(), BEGIN, "by hand", NOW)
+    about_to = View("B", True, False)
+    (assign,) = decide(rollout(), back, fleet(n1=about_to, n2=about_to), NOW).actions
+    assert assign == Assign(("n1", "n2"), "A")
+
+
 def test_persons_are_told_when_what_they_say_makes_no_sense() -> None:
     for verb in (
         lambda p: approve(rollout(), p, NOW),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kedge.core.engine.engine import Engine
 from kedge.core.events import EndStep, Event, NodeConfigured, Observed, StartStep, StepFailed, Tick
 from kedge.rollout.decide import decide
 from kedge.rollout.model import FINAL, Assign, Progress, Rollout, RunGate, Verdict, View, key
-from kedge.rollout.record import as_record, read_record
-from kedge.rollout.verbs import approve
+from kedge.rollout.verbs import approve, resume
 from kedge.sim.rolling.graph import (
     CHECK,
     DRAIN,
@@ -23,20 +22,14 @@ from kedge.sim.rolling.graph import (
     VERDICT,
     make_graph,
 )
+from kedge.sim.rolling.trouble import Faults, Trouble
+from kedge.sim.rolling.watch import Watch
 from kedge.sim.rolling.world import World
 
 ROUND_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """What goes wrong, by chance of a node or a round: an update that fails (again and again), a check
-    that fails, a restart of everything, a node that a person drains."""
-
-    update: float = 0.0
-    check: float = 0.0
-    restart: float = 0.0
-    person: float = 0.0
+HELPS_S = 1800.0
+"""How long nobody comes to a rollout that has paused."""
+NODES_OF_A_RACK = 40
 
 
 class Driver:
@@ -55,6 +48,7 @@ class Driver:
         self.rollout = rollout
         self.faults = faults or Faults()
         self.chance = random.Random(f"faults {seed}")
+        self.trouble = Trouble(self, self.faults, self.chance)
         self.gate_s = gate_s
         self.names = [f"n{number}" for number in range(world.nodes)]
         self.number = {name: number for number, name in enumerate(self.names)}
@@ -70,29 +64,40 @@ class Driver:
         self.gates: dict[str, float] = {}
         self.steps: dict[str, str] = {}
         self.waiting: dict[str, str] = {}
+        self.stops: list[str] = []
+        self.watch = Watch(
+            rollout,
+            lambda name: world.scheduler.open[self.number[name]],
+            self._is_back,
+            lambda name: self._rack(self.number[name]),
+        )
+        self._paused_at = -1.0
         self._restarts = 0
-        self._touched: set[str] = set(self.names)
+        self.touched: set[str] = set(self.names)
         self._timer = -1.0
         world.freed = self._freed
-        self._start_engine()
+        self.start_engine()
         world.later(0.0, self._round)
 
     # the engine
 
-    def _start_engine(self) -> None:
+    def start_engine(self) -> None:
+        """Kedge starts, or starts anew: what it knew is what it sees now."""
         self._restarts += 1
         self.engine = Engine(make_graph(600.0), seed=1, restart=self._restarts)
         self.steps.clear()
         self.waiting.clear()
         for name in self.names:
             self._configure(name)
-            self._observe(name)
+            self.observe(name)
 
     def _configure(self, name: str) -> None:
         release = self.release[name]
         self._feed(NodeConfigured(name, GOALS, group="all", fingerprint=release))
 
-    def _observe(self, name: str) -> None:
+    def observe(self, name: str) -> None:
+        """Tell the engine how a node is."""
+        self.touched.add(name)
         number = self.number[name]
         is_open = self.world.scheduler.open[number]
         if not is_open and self.world.scheduler.job[number] is not None:
@@ -114,7 +119,7 @@ class Driver:
                 self.steps.pop(effect.step_id, None)
                 self.waiting.pop(effect.node, None)
             if not isinstance(effect, StartStep) and hasattr(effect, "node"):
-                self._touched.add(effect.node)
+                self.touched.add(effect.node)
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -125,9 +130,14 @@ class Driver:
 
     def _begin(self, effect: StartStep) -> None:
         name, number = effect.node, self.number[effect.node]
-        self._touched.add(name)
+        self.touched.add(name)
         self.steps[effect.step_id] = name
+        if effect.mutation == UPDATE:
+            self.watch.disturbed(name, busy=self.world.scheduler.job[number] is not None)
         if effect.mutation == DRAIN:
+            if self.trouble.silent_s() > 0:
+                self.world.later(self.trouble.silent_s(), lambda: self._begin_again(effect))
+                return
             if not self.world.scheduler.open[number]:
                 idle = self.world.scheduler.job[number] is None
             else:
@@ -137,14 +147,27 @@ class Driver:
             else:
                 self.waiting[name] = effect.step_id
             return
-        delay_s = {UPDATE: self.world.update_s(number) - 35.0, CHECK: 30.0, RESUME: 5.0}
+        resume_s = 5.0 + self.trouble.silent_s()
+        delay_s = {UPDATE: self.world.update_s(number) - 35.0, CHECK: 30.0, RESUME: resume_s}
         self.world.later(delay_s[effect.mutation], lambda: self._done(effect))
+
+    def _begin_again(self, effect: StartStep) -> None:
+        """The scheduler answers again: tell it now what it was not told."""
+        if effect.step_id in self.steps:
+            self._begin(effect)
+
+    def _rack(self, number: int) -> str:
+        return str(number // NODES_OF_A_RACK)
+
+    def _is_back(self, name: str) -> bool:
+        is_open = self.world.scheduler.open[self.number[name]]
+        return is_open and self.image[name] == self.release[name]
 
     def _done(self, effect: StartStep) -> None:
         """The world shows a step's effect; of one that nobody waits for any more, too."""
         name, number = effect.node, self.number[effect.node]
         wanted = effect.step_id in self.steps
-        self._touched.add(name)
+        self.touched.add(name)
         if effect.mutation == UPDATE:
             if self.release[name] == "B" and self._unlucky(name, "update", self.faults.update):
                 if wanted:
@@ -158,7 +181,7 @@ class Driver:
             if name in self.by_person:
                 return
             self.world.reopen(number)
-        self._observe(name)
+        self.observe(name)
 
     def _unlucky(self, name: str, what: str, share: float) -> bool:
         return share > 0 and random.Random(f"{what} {name} {self.rollout.by}").random() < share
@@ -167,7 +190,7 @@ class Driver:
         """A closed node's job ended: it is drained."""
         name = self.names[number]
         self.waiting.pop(name, None)
-        self.world.later(1.0, lambda: self._observe(name))
+        self.world.later(1.0, lambda: self.observe(name))
 
     # the rollout
 
@@ -187,26 +210,32 @@ class Driver:
             failed=failed,
             aside="drained by alice" if name in self.by_person else "",
             busy_until=job.ends_at if job is not None else 0.0,
-            domains={"rack": str(number // 40)},
+            domains={"rack": self._rack(number)},
         )
 
     def look(self) -> None:
         """See what changed."""
-        self._touched.update(self.names[number] for number in self.world.changed)
+        self.touched.update(self.names[number] for number in self.world.changed)
         self.world.changed.clear()
-        for name in self._touched:
+        for name in self.touched:
             self.views[name] = self._view(name)
-        self._touched.clear()
+        self.touched.clear()
 
     def _round(self) -> None:
         if self.progress.state in FINAL:
             self.over_at = self.world.now
             return
         self.world.later(ROUND_S, self._round)
-        self._trouble()
+        self.trouble.round()
         self.look()
         self.rounds += 1
-        decision = decide(self.rollout, self.progress, self.views, self.world.now)
+        views = self.views
+        if self.trouble.silent_s() > 0:
+            views = {n: replace(v, known=False, serving=False) for n, v in views.items()}
+        decision = decide(self.rollout, self.progress, views, self.world.now)
+        if decision.progress.state == "paused" != self.progress.state:
+            self.stops.append(decision.progress.why)
+            self._paused_at, self.watch.stopped = self.world.now, True
         self.progress = decision.progress
         for action in decision.actions:
             if isinstance(action, Assign):
@@ -215,20 +244,28 @@ class Driver:
                 self._gate(action)
         if decision.waits and decision.waits[0].startswith("for approval"):
             self.progress = approve(self.rollout, self.progress, self.world.now)
-        if self.progress.state == "paused":
+        if self.progress.state == "paused" and self.world.now >= self._paused_at + HELPS_S:
             self.person()
         out = sum(1 for is_open in self.world.scheduler.open if not is_open)
         self.most_out = max(self.most_out, out)
 
     def person(self) -> None:
-        """Somebody sees that it stopped, and lets it go back."""
-        self.progress = replace(self.progress, state="rolling_back")
+        """Somebody sees that it stopped: lets a gate that failed run again, or the nodes go back."""
+        self.watch.stopped = False
+        failed = [v for v in self.progress.verdicts.values() if v.state == "failed"]
+        if failed and self.progress.resumes == "running" and self.chance.random() < 0.7:
+            self.gates.clear()
+            self.progress = resume(self.rollout, self.progress, self.views, self.world.now)
+        else:
+            self.progress = replace(self.progress, state="rolling_back")
 
     def _assign(self, names: Iterable[str], release: str) -> None:
+        names = tuple(names)
+        self.watch.assigned(names, release)
         for name in names:
             assert self.release[name] != release
             self.release[name] = release
-            self._touched.add(name)
+            self.touched.add(name)
             running = "wanted" if self.image[name] == release else "other"
             self._configure(name)
             self._feed(Observed(name, {RUNNING: running}, "configured", fresh=False))
@@ -237,20 +274,8 @@ class Driver:
         name = key(action.stage, action.gate.name)
         until = self.gates.setdefault(name, self.world.now + self.gate_s)
         if self.world.now >= until:
-            verdicts = {**self.progress.verdicts, name: Verdict("passed", self.world.now)}
+            state = "failed" if self.chance.random() < self.faults.gate else "passed"
+            self.watch.stopped = self.watch.stopped or state == "failed"
+            verdict = Verdict(state, self.world.now, "too slow" if state == "failed" else "")
+            verdicts = {**self.progress.verdicts, name: verdict}
             self.progress = replace(self.progress, verdicts=verdicts)
-
-    def _trouble(self) -> None:
-        spare = len(self.by_person) < self.rollout.most_out - 1  # else there is no room to go on
-        if spare and self.chance.random() < self.faults.person:
-            name = self.chance.choice(self.names)
-            number = self.number[name]
-            if name not in self.by_person and self.world.scheduler.open[number]:
-                self.by_person.add(name)
-                self.world.close(number)
-                self._observe(name)
-        if self.faults.restart and self.chance.random() < self.faults.restart:
-            record = as_record(self.rollout, self.progress)
-            self.rollout, self.progress = read_record(record)
-            self._start_engine()
-            self._touched.update(self.names)

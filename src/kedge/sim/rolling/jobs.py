@@ -33,6 +33,7 @@ class Job:
     nodes: list[int] = field(default_factory=list[int])
     ends_at: float = 0.0
     done_at: float = 0.0
+    over: bool = False
 
 
 def stream(chance: random.Random, nodes: int) -> Iterator[Job]:

@@ -90,7 +90,16 @@ class World:
         self.changed.update(job.nodes)
         self.later(job.run_s, lambda: self._ended(job))
 
+    def lose(self, node: int) -> None:
+        """The job of a node ends now, on all its nodes: one of them is gone."""
+        job = self.scheduler.job[node]
+        if job is not None:
+            self._ended(job)
+
     def _ended(self, job: Job) -> None:
+        if job.over:
+            return
+        job.over = True
         self.scheduler.end(job)
         self._busy -= job.width
         self.changed.update(job.nodes)
