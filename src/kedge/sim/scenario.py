@@ -123,6 +123,7 @@ def _happening(entry: Mapping[str, object], is_fault: bool, where: str, number: 
     """``{ at: 10m, bmc_hangs: "n[1-4]", for: 5m }``"""
     kinds = tuple(FAULTS) if is_fault else tuple(COMMANDS)
     named = [key for key in entry if key in kinds]
+    named = named[:1] + [key for key in named[1:] if key not in _arguments(named[0], is_fault)]
     if len(named) != 1:
         rest = [key for key in entry if key not in ("at", "for")]
         if not named and rest:

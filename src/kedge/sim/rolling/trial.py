@@ -25,8 +25,8 @@ RACK = 2
 @dataclass(frozen=True, slots=True)
 class Trial:
     """``out_h`` are the node-hours without a job on nodes that took none, for each node that was given
-    the release; ``killed`` are jobs that the rollout disturbed, ``lost`` those of nodes that crashed. ``broken`` are
-    the rules that were broken."""
+    the release; ``killed`` are jobs that the rollout disturbed, ``lost`` those of nodes that crashed.
+    ``broken`` are the rules that were broken."""
 
     seed: int
     nodes: int
