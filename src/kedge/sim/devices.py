@@ -22,6 +22,9 @@ from kedge.lib.errors import KedgeError
 from kedge.master.attribution import current_module
 from kedge.modules.port import Io, Node
 
+SERVICE = "scheduler.state"
+NEVER_S = 1e9
+
 
 class Machines:
     """What every simulated machine holds: for each variable a symbol and, for those that are held
@@ -56,7 +59,7 @@ class Machines:
             variable = self._variables.get(name)
             if variable is None:
                 continue  # not planned: nothing that is not there shows it
-            symbol, made_for = held.get(name, (variable.initial or variable.domain[1], None))
+            symbol, made_for = held.get(name) or (_at_first(variable, node), None)
             seen[name] = raw(variable.relation, symbol, made_for) if variable.relation else symbol
         return seen
 
@@ -87,6 +90,13 @@ class Machines:
         """Pretend a discovery."""
         await asyncio.sleep(0.05 * self.pace)
         io.observe(node.name, self.read(node, discovery.variables), by="simulated")
+
+
+def _at_first(variable: Variable, node: Node) -> str:
+    """What a machine shows that nobody has done anything with."""
+    if variable.name == SERVICE and node.configured(SERVICE) is not None:
+        return "down"  # a scheduler has it, as it is wanted to take jobs
+    return variable.initial or variable.domain[1]
 
 
 def raw(relation: Relation, symbol: str, made_for: Value) -> Value:
@@ -124,10 +134,31 @@ def _simulate(module: Module, machines: Machines) -> Module:
     copy.mutations = [
         replace(m, where="head", handler=partial(machines.carry_out, m)) for m in module.mutations
     ]
-    copy.discoveries = [
-        replace(d, handler=partial(machines.discover, d)) for d in module.discoveries
-    ]
+    for discovery in module.discoveries:
+        copy.discoveries += _pretended_discovery(discovery, copy.variables, machines)
     return copy
+
+
+def _pretended_discovery(
+    discovery: Discovery, variables: Iterable[Variable], machines: Machines
+) -> list[Discovery]:
+    """A discovery that asks the pretended machine. What is only listened for, and stands for nothing where
+    nothing is configured that it is held against, goes on being listened for: a question without an
+    answer would have failed."""
+    ask = partial(machines.discover, discovery)
+    related = {v.name for v in variables if v.relation is not None}
+    heard = tuple(name for name in discovery.variables if name in related)
+    if discovery.handler is not None or not heard or len(heard) == len(discovery.variables):
+        return [replace(discovery, handler=ask)]
+    asked = tuple(name for name in discovery.variables if name not in related)
+    apart = replace(
+        discovery,
+        name=f"{discovery.name}_related",
+        variables=heard,
+        timeout_s=NEVER_S,
+        on_timeout={},
+    )
+    return [replace(discovery, variables=asked, handler=ask), apart]
 
 
 async def _refuse(name: str, io: Io, args: Mapping[str, Value]) -> Value:
