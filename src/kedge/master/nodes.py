@@ -22,6 +22,8 @@ class NodeState:
     attached: bool = False
     adopted: dict[str, str] = field(default_factory=dict[str, str])
     """Orders of the node's former owner that go on, and the steps that they are now."""
+    ailing: dict[str, str] = field(default_factory=dict[str, str])
+    """What went wrong with duties, by name, when they ran last."""
     changes: int = 0
 
     @property

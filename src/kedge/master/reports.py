@@ -53,18 +53,21 @@ def take_in(head: Head, name: str, changes: Mapping[str, bytes | None]) -> None:
 
 def _duty(head: Head, node: str, name: str, told: Value) -> None:
     """A duty's report: it may speak of the variables that it declares, and of nothing else."""
-    duty = head.graph.duties.get(name)
+    duty, ailing = head.graph.duties.get(name), head.nodes[node].ailing
+    ailing.pop(name, None)
     if duty is None:
         return  # of a module that went while this was on its way
     values, wrong = reported(duty, told)
     if wrong:
         head.journal.write(node, "duty", name, cause=wrong)
+        ailing[name] = wrong
     for variable, value in values.items():
         try:
             head.check(node, variable, value)
         except KedgeError as error:
             head.journal.write(node, "refused", error.code, cause=str(error))
             values[variable] = None
+            ailing[name] = str(error)
     head.observe(node, values, BY)
 
 

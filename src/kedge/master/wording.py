@@ -24,11 +24,14 @@ def written(value: Value, origin: Origin | None) -> dict[str, Any]:
 
 
 def reason_of(condition: Condition, node: NodeState, telling: Iterable[str]) -> str:
-    """Why a node is in its phase, with what its ``telling`` variables say; of one that has converged also
-    what cannot be asked any more."""
+    """Why a node is in its phase, with what its ``telling`` variables say and what is wrong with the duties
+    that it waits for; of one that has converged also what cannot be asked any more."""
     if condition.phase != "converged":
         said = [str(text) for name in telling if (text := node.seen(name))]
-        return "; ".join([condition.why, *said])
+        ailing = [
+            f"{name}: {wrong}" for name, wrong in node.ailing.items() if name in condition.why
+        ]
+        return "; ".join([condition.why, *said, *ailing])
     if not condition.failures:
         return condition.why
     silent = "; ".join(f"{name}: {why}" for name, why in condition.failures.items())

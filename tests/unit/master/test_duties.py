@@ -64,6 +64,20 @@ async def test_an_order_without_a_handler_goes_to_the_duty_and_its_report_ends_t
         assert "order/tune.speed_up" not in master.link._records["n1"]
 
 
+async def test_a_node_that_waits_for_a_duty_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    async with small_master(tmp_path, tune()) as master:
+
+        def why(report: Any) -> str:
+            take_in(master.head, "n1", {"duty/tune.look": json.dumps(report).encode()})
+            return master.operations.status("n1")[0]["why"]
+
+        await until(lambda: "to be heard" in master.operations.status("n1")[0]["why"])
+        found = why({"error": {"what": "no sensors", "why": "i2c is not loaded"}})
+        assert found == "for tune.look to be heard; tune.look: no sensors (i2c is not loaded)"
+        assert "tune.look: " in why({"values": {"tune.governor": "purple"}})
+        assert "tune.look" not in why({"values": {"tune.governor": "fast"}})
+
+
 async def test_a_duty_is_not_believed_about_another_modules_variables(tmp_path: Path) -> None:
     async with small_master(tmp_path, calm(), tune()) as master:
         await until(lambda: master.head.nodes["n1"].seen("calm.switch") == "on")
