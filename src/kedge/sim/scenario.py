@@ -21,8 +21,8 @@ from kedge.sim.happening import Happening, duration, seconds
 from kedge.sim.shape import Shape
 
 TOP = (
-    "about", "seed", "cluster", "rollouts", "up_first", "helps", "lasts", "settles", "faults", "commands",
-    "expect",
+    "about", "seed", "cluster", "rollouts", "up_first", "helps", "lasts", "settles", "quiet",
+    "faults", "commands", "expect",
 )  # fmt: skip
 DEFAULT_LASTS_S, DEFAULT_SETTLES_S = 3600.0, 7200.0
 QUIET_S = 600.0
@@ -95,6 +95,7 @@ def read_scenario(text: str, where: str) -> Scenario:
         helps=bool(top.get("helps")),
         lasts_s=seconds(top.get("lasts", DEFAULT_LASTS_S), "lasts"),
         settles_s=seconds(top.get("settles", DEFAULT_SETTLES_S), "settles"),
+        quiet_s=seconds(top.get("quiet", QUIET_S), "quiet"),
         faults=faults,
         commands=commands,
         expected=tuple(read_expected(_mapping(entry, where), where) for entry in expected),
@@ -204,6 +205,9 @@ def write_scenario(scenario: Scenario) -> str:
             lines.append(f"  {name}: {_flow(yaml.safe_load(text))}")
     lines += [f"{key}: true" for key in ("up_first", "helps") if getattr(scenario, key)]
     lines.append(f"lasts: {duration(scenario.lasts_s)}")
+    for key, usual_s in (("settles", DEFAULT_SETTLES_S), ("quiet", QUIET_S)):
+        if getattr(scenario, f"{key}_s") != usual_s:
+            lines.append(f"{key}: {duration(getattr(scenario, f'{key}_s'))}")
     for key, happens in (("faults", scenario.faults), ("commands", scenario.commands)):
         if happens:
             lines.append(f"{key}:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +11,20 @@ import pytest
 from kedge.lib.errors import KedgeError
 from kedge.sim.commands import COMMANDS
 from kedge.sim.drawing import draw_scenario
+from kedge.sim.drawing_rollouts import draw_rolling
 from kedge.sim.faults import FAULTS, Overlay
 from kedge.sim.happening import duration, seconds
-from kedge.sim.scenario import read_scenario, write_scenario
+from kedge.sim.scenario import Scenario, read_scenario, write_scenario
 
 REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "scenarios.md"
 
 
+@pytest.mark.parametrize("draw", [draw_scenario, draw_rolling])
 @pytest.mark.parametrize("seed", range(40))
-def test_what_was_drawn_can_be_written_and_read_again(seed: int) -> None:
-    drawn = draw_scenario(seed)
+def test_what_was_drawn_can_be_written_and_read_again(
+    seed: int, draw: Callable[[int], Scenario]
+) -> None:
+    drawn = draw(seed)
     again = read_scenario(write_scenario(drawn), "it")
     assert replace(again, about=drawn.about) == drawn
 
