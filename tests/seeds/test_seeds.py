@@ -12,13 +12,16 @@ from collections.abc import Callable
 import pytest
 
 from kedge.sim.drawing import draw_gentle, draw_scenario
+from kedge.sim.drawing_rollouts import draw_rolling
 from kedge.sim.run import run
 from kedge.sim.scenario import Scenario
 from kedge.sim.shrink import shrink
 
-SEEDS = int(os.environ.get("KEDGE_SEEDS", "100"))
+SEEDS = int(os.environ.get("KEDGE_SEEDS", "300"))
 IN_ONE_TEST = 10
 GENTLE = SEEDS // 10
+ROLLING = SEEDS // 3
+DRAWN = {draw_scenario: "drawn", draw_gentle: "gentle", draw_rolling: "rolling"}
 
 
 def check(seed: int, draw: Callable[[int], Scenario] = draw_scenario) -> None:
@@ -30,8 +33,7 @@ def check(seed: int, draw: Callable[[int], Scenario] = draw_scenario) -> None:
         happened = "\n  ".join(map(str, (*small.faults, *small.commands)))
         pytest.fail(
             f"seed {seed}: {result.violations[0]}\nWhat matters:\n  {happened}\n"
-            f"Again: kedge sim run --{'drawn' if draw is draw_scenario else 'gentle'} --seed {seed} "
-            f"--only {only or 0}"
+            f"Again: kedge sim run --{DRAWN[draw]} --seed {seed} --only {only or 0}"
         )
 
 
@@ -39,6 +41,12 @@ def check(seed: int, draw: Callable[[int], Scenario] = draw_scenario) -> None:
 def test_seeds(first: int) -> None:
     for seed in range(first, min(SEEDS, first + IN_ONE_TEST)):
         check(seed)
+
+
+@pytest.mark.parametrize("first", range(0, ROLLING, IN_ONE_TEST))
+def test_a_release_rolls(first: int) -> None:
+    for seed in range(first, min(ROLLING, first + IN_ONE_TEST)):
+        check(seed, draw_rolling)
 
 
 @pytest.mark.parametrize("first", range(0, GENTLE, IN_ONE_TEST))
