@@ -54,6 +54,7 @@ class MasterIo:
         self._supervisor = supervisor
         self.strangers: OrderedDict[str, dict[str, Value]] = OrderedDict()
         self.way_up: Above | None = None
+        self.settings_above: Callable[[str], Mapping[str, Value]] = lambda _: {}
         self.parents_of: Callable[[str], tuple[str, ...]] = lambda _: ()
         self.peer_at: Callable[[str], bool] = lambda _: False
         self._addresses: tuple[Site | None, frozenset[str]] = (None, frozenset())
@@ -90,7 +91,7 @@ class MasterIo:
         if module in sections:
             return sections[module]
         section = sections.get("modules", {}).get(module)
-        return section if isinstance(section, dict) else {}
+        return section if isinstance(section, dict) else self.settings_above(module)
 
     def now(self) -> float:
         return self._head.clock.wall()

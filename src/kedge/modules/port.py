@@ -84,7 +84,8 @@ class Io(Protocol):
         ...
 
     def settings(self, module: str) -> Mapping[str, Value]:
-        """The section of the head's configuration file that belongs to ``module``."""
+        """The section of this process's configuration file that belongs to ``module``; of a sub-master that
+        has none, the master's, as soon as that was told."""
         ...
 
     def now(self) -> float:

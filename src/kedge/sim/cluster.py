@@ -149,7 +149,7 @@ class Cluster:
             sync_address=address,
             heartbeat_s=heartbeat_s,
             sections={"boot": boot, "modules": {"scheduler": {"driver": "slurm"}}}
-            if self._has_jobs
+            if self._has_jobs and is_master
             else {"boot": boot},
             role="master" if is_master else "sub-master",
             name="" if is_master else end,
@@ -182,9 +182,10 @@ class Cluster:
                 self.world, end, node.name, made, PASSWORD, self.watch.bmc_heard
             )
 
-    def driver_of(self, settings: Mapping[str, Value], io: Io) -> Driver:
+    def driver_of(self, settings: Mapping[str, Value], io: Io) -> Driver | None:
         """Stands for `kedge.modules.scheduler.settings.driver_of`."""
-        assert self.scheduler is not None
+        if settings["driver"] == "none" or self.scheduler is None:
+            return None
         return SimulatedDriver(self.scheduler, self.network)
 
     def push(self, wanted: Value) -> None:

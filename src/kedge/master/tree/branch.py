@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kedge.core.events import Event, GroupLeased, Requested, Retried
+from kedge.core.kinds import Value
 from kedge.core.lease import LeaseTerms, Tenure
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
@@ -75,6 +76,7 @@ class Branch:
         self._writes, self._clock, self._start = writes, clock, start
         self._parts = SiteOfParts()
         self._held: dict[str, bytes] = {}
+        self._settings: tuple[bytes | None, dict[str, dict[str, Value]]] = None, {}
         self.heard = Heard(head, link)
         self.tenure = Tenure(LeaseTerms(), start)
         self.sharing = Sharing(head, self.tenure)
@@ -231,6 +233,14 @@ class Branch:
             return ()
         told: dict[str, str] = common["addresses"]
         return tuple(told[parent] for parent in group.parents if told.get(parent))
+
+    def settings(self, module: str) -> Mapping[str, Value]:
+        """The master's own settings of a module: good here, too, where this machine has none."""
+        raw = self._uplink.entries.get(COMMON)
+        if self._settings[0] is not raw:
+            common: dict[str, Any] = unpack(raw) or {}
+            self._settings = raw, common.get("modules", {})
+        return self._settings[1].get(module, {})
 
     @property
     def unleased(self) -> list[str]:

@@ -81,6 +81,8 @@ class Delegation:
         """Where the master's blobs are served; empty: nowhere."""
         self.address: Callable[[], str] = lambda: ""
         """Where agents find the master itself."""
+        self.modules: Mapping[str, object] = {}
+        """The master's settings of modules, which sub-masters that have none go by."""
         head.elsewhere = self.ownership.elsewhere
         link.tenure = self.ownership.tenure
         permits.tenure = lambda node: (self.ownership.term(node), 0)
@@ -180,7 +182,7 @@ class Delegation:
         groups = sorted(g.name for g in site.groups.values() if known.name in g.parents)
         if not known.parts:
             known.parts = site_parts(site, groups, self._common())
-            known.parts.update(secret_parts(site, known.parts, self._secrets))
+            known.parts.update(secret_parts(site, known.parts, self._secrets, self.modules))
         down = {
             **known.parts,
             LEASE: pack(self.ownership.arbiter.answer(known.name)),
@@ -206,6 +208,7 @@ class Delegation:
         return {
             "url": self.url(),
             "shares": True,
+            "modules": self.modules,
             "lease": [terms.duration_s, terms.operation_s, terms.drift],
             "addresses": {
                 MASTER: self.address(),

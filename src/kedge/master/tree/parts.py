@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
@@ -42,9 +42,12 @@ def site_parts(
     return entries
 
 
-def secret_parts(site: Site, parts: Mapping[str, bytes], secrets: Secrets) -> dict[str, bytes]:
-    """The secrets that the configuration of the nodes in ``parts`` names."""
-    names: set[str] = set()
+def secret_parts(
+    site: Site, parts: Mapping[str, bytes], secrets: Secrets, modules: Mapping[str, object]
+) -> dict[str, bytes]:
+    """The secrets that the configuration of the nodes in ``parts``, and the settings of modules, name."""
+    sections = (cast("Json", section) for section in modules.values() if isinstance(section, dict))
+    names = {str(section["secret"]) for section in sections if section.get("secret")}
     for node in site.nodes.values():
         bmc = node.values.get("power.bmc") if NODE + node.name in parts else None
         if isinstance(bmc, dict) and isinstance(bmc.get("credentials"), str):

@@ -99,6 +99,8 @@ class _Root:
                 told(event)
 
         parts.link.told = hear
+        modules = settings.sections.get("modules", {})
+        delegation.modules = {name: section for name, section in modules.items() if section}
         delegation.url = partial(_url, parts.io)
         delegation.address = partial(_address_or_none, settings, parts.io)
         parts.io.parents_of, parts.io.peer_at = delegation.addresses, delegation.submasters.peer_at
@@ -135,6 +137,7 @@ class _Branch:
         self._uplink, self._supervisor = uplink, parts.supervisor
         self._copies = Copies(head, parts.io, uplink, parts.host)
         parts.io.way_up, parts.io.parents_of = self._copies, self._branch.addresses
+        parts.io.settings_above = self._branch.settings
         link.told = self._reporter.hears(parts.neighbours)
         parts.operations.tree = AtSubMaster(self._branch, uplink)
         self._modules = parts.operations.modules

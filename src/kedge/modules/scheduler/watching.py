@@ -40,6 +40,7 @@ class Watch:
     def __init__(self, io: Io) -> None:
         self._io = io
         self._driver: Driver | None = None
+        self._settings: dict[str, Value] | None = None
         self._every_s, self._share = 10.0, 10
         self._again = asyncio.Event()
         self.closed = Closed()
@@ -53,14 +54,10 @@ class Watch:
 
     async def run(self) -> None:
         """Look at the cluster, for ever; raises `KedgeError` for settings that make no sense."""
-        settings = settings_of(self._io)
-        every_s, share = settings["every_s"], settings["health_share_percent"]
-        assert isinstance(every_s, int) and isinstance(share, int)
-        self._every_s, self._share = float(every_s), share
-        self._driver = driver_of(settings, self._io)
         read_at = look_at = 0.0
         nodes = -1
         while True:
+            self._take_settings()
             now = asyncio.get_running_loop().time()
             due = self._driver is not None and (now >= read_at or self._again.is_set())
             if due and self._driver is not None:
@@ -72,6 +69,20 @@ class Watch:
                 await self._keep()
                 look_at, nodes = now + LOOK_S, len(self._io.nodes())
             await asyncio.sleep(LEAST_S)
+
+    def _take_settings(self) -> None:
+        """Go by the settings as they are now: a sub-master hears the master's only after it has joined."""
+        written = self._io.settings("scheduler")
+        if self._settings is not None and written == self._settings:
+            return
+        settings = settings_of(self._io)
+        every_s, share = settings["every_s"], settings["health_share_percent"]
+        assert isinstance(every_s, int) and isinstance(share, int)
+        self._every_s, self._share = float(every_s), share
+        self._driver = driver_of(settings, self._io)
+        self._settings = dict(written)
+        self._rules.clear()
+        self._again.set()
 
     async def _read(self, driver: Driver) -> None:
         error = ""
