@@ -47,7 +47,7 @@ class Owner(Protocol):
     def go_down(self, action: str) -> None: ...
     def begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]: ...
     def holds(self, agent: Agent) -> None: ...
-    def duty(self, name: str) -> dict[str, Any]: ...
+    def observe(self, declared: Declared) -> Job: ...
 
 
 class Memory(Keeping):
@@ -73,7 +73,7 @@ class Body(Machine):
     def __init__(self, owner: Owner, woken: Callable[[], None]) -> None:
         self._owner = owner
         self._woken = woken
-        self.duties = {name: _later(name) for name in owner.jobs}
+        self.duties = {name: _later(job) for name, job in owner.jobs.items()}
 
     def now(self) -> float:
         return self._owner.clock.now()
@@ -93,7 +93,7 @@ class Body(Machine):
 
     def _observe(self, place: Place, declared: Declared, tell: Tell) -> None:
         """Files of duties are not run in the simulated world: the machine says what they would see."""
-        tell({"values": self._owner.duty(declared.name)})
+        raise _Asked(self._owner.observe(declared), {}, {})
 
     def facts(self) -> dict[str, Any]:
         return self._owner.facts()
@@ -124,15 +124,15 @@ def _does_nothing(
 class _Asked(Exception):
     """Carries what an order wants from the agent's synchronous call to the machine's task."""
 
-    def __init__(self, name: str, args: dict[str, Any], record: Mapping[str, bytes]) -> None:
-        self.name, self.args_given, self.record = name, args, record
+    def __init__(self, job: Job, args: dict[str, Any], record: Mapping[str, bytes]) -> None:
+        self.job, self.args_given, self.record = job, args, record
 
 
-def _later(name: str) -> Duty:
+def _later(job: Job) -> Duty:
     def duty(
         place: Place, args: dict[str, Any], record: Mapping[str, bytes], tell: Tell
     ) -> dict[str, Any]:
-        raise _Asked(name, args, record)
+        raise _Asked(job, args, record)
 
     return duty
 
@@ -153,7 +153,7 @@ class Work:
             work(self._tell)
             self._end(0)
         except _Asked as asked:
-            self._cancel = owner.begin(self._carry_out(owner.jobs[asked.name], asked))
+            self._cancel = owner.begin(self._carry_out(asked.job, asked))
 
     async def _carry_out(self, job: Job, asked: _Asked) -> None:
         try:

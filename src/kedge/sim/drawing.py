@@ -32,7 +32,7 @@ def draw_shape(streams: Streams) -> Shape:
         inrush=chance.choice((0, 1, 2)),
         boots=chance.choice((0, 0, 2, 3)),
         out=chance.choice((0, 1, 2)),
-        submasters=chance.choice((0, 0, 0, 2)),
+        submasters=chance.choice((0, 0, 0, 0, 0, 2)),
         jobs=chance.choice((0.0, 0.0, 0.7)),
         heartbeat_s=chance.choice((5.0, 10.0, 30.0)),
     )

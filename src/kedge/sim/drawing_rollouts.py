@@ -76,7 +76,7 @@ def draw_rolling(seed: int) -> Scenario:
     shape = Shape(
         nodes=nodes,
         racks=chance.randint(1, 3),
-        submasters=chance.choice((0, 0, 0, 2)),
+        submasters=chance.choice((0, 0, 0, 0, 0, 2)),
         out=chance.choice((0, 0, 2)),
         jobs=chance.choice((0.0, 0.6, 0.8, 0.9)),
         job_nodes=chance.choice((1, 2, 4)),

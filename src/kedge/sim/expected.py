@@ -60,8 +60,7 @@ class Expected:
         found: list[str] = []
         machine = cluster.machines[node]
         if self.phase or self.why:
-            condition = cluster.condition(node)
-            phase, why = (condition.phase, condition.why) if condition else ("not served", "")
+            phase, why = shown(cluster, node)
             if self.phase and phase not in self.phase.split():
                 found.append(f"is {phase} ({why}), not {self.phase}")
             if self.why and self.why not in why:
@@ -76,6 +75,15 @@ class Expected:
         if self.steps is not None and steps > self.steps:
             found.append(f"took {steps} steps, not {self.steps}")
         return found
+
+
+def shown(cluster: Cluster, node: str) -> tuple[str, str]:
+    """A node's phase and the reason, as people are shown them where it is acted on."""
+    owner = cluster.owner(node)
+    if owner is None or owner.master is None:
+        return "not served", ""
+    (row,) = owner.master.operations.status(node)
+    return str(row["phase"]), str(row["why"])
 
 
 def read_expected(written: Mapping[str, object], where: str) -> Expected:

@@ -15,11 +15,13 @@ from kedge.agent.agent import Agent
 from kedge.agent.boot_arguments import parse_command_line
 from kedge.agent.duties.init_state import InitState
 from kedge.agent.place import LAYER0, RUNNING, Place
+from kedge.agent.travelling import Declared
 from kedge.lib.errors import KedgeError
 from kedge.lib.host_files import HostFile
 from kedge.sim import ipxe
 from kedge.sim.body import AgentRun, Job, Memory
 from kedge.sim.clock import MachineClock
+from kedge.sim.duties import observe, seen
 from kedge.sim.sockets import PlainSocket
 from kedge.sim.traits import Ills, Outside
 from kedge.sim.web import Answer
@@ -269,16 +271,12 @@ class SimulatedMachine:
         """What it is made of."""
         return {"cpus": 64, "memory_bytes": 512 << 30, "boot_id": f"{self.name}-{self.starts}"}
 
-    def duty(self, name: str) -> dict[str, Any]:
-        """What a duty that travelled here sees: fit, unless something is wrong with it."""
-        if name == "scheduler.sessions":
-            return {"scheduler.sessions": 0}
-        if name != "health.look":
-            return {}
-        if self.ills.unfit or self.outside.ill(self.image) == "unfit":
-            failed = [{"check": "gpus", "why": "one of 8 is gone", "who": "person"}]
-            return {"health.verdict": "fail", "health.standing": "failed", "health.failed": failed}
-        return {"health.verdict": "pass", "health.standing": "clear", "health.failed": []}
+    def observe(self, declared: Declared) -> Job:
+        """The work of a duty that travelled here."""
+        ill = self.ills.unfit or self.outside.ill(self.image) == "unfit"
+        return lambda args, record, tell: observe(
+            self, declared, seen(declared.name, ill=ill), tell
+        )
 
     def init_state(self) -> InitState:
         """How far its init has come."""

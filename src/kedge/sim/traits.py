@@ -31,6 +31,7 @@ class Ills:
     no_room: bool = False
     corrupts: bool = False
     unfit: bool = False
+    duties: str = ""
 
 
 @dataclass(frozen=True)

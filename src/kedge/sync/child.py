@@ -242,7 +242,7 @@ class Child:
         self._sessions.expire(now)
         if self._sessions.live is not None:
             session, exchange = self._sessions.live
-            if now - session.heard_at >= self._beat.lost_after_s:
+            if now >= session.heard_at + self._beat.lost_after_s:  # as next_timeout reckons
                 self._end(session, Input.SILENCE, now)
             elif now >= self._beat.at:
                 exchange.ask()

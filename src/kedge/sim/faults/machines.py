@@ -92,6 +92,18 @@ CLOCK_STEP = Kind(
     "clock_step", "nodes", "The wall clock jumps (back, if negative)", _step_clock, lasts=False,
     numbers={"by": Number(3600.0, -86_400.0, 86_400.0, span=True)}, weight=1,
 )  # fmt: skip
+
+
+def _spoil_duties(cluster: Cluster, happening: Happening) -> list[Undo]:
+    how = word_of(happening, DUTIES, "how")
+    ills = [cluster.machines[node].ills for node in cluster.nodes(happening.target)]
+    return [cluster.overlay.put(each, "duties", how) for each in ills]
+
+
+DUTIES = Kind(
+    "duties_fail", "nodes", "What its modules look at on it raises, hangs, or reports nonsense",
+    _spoil_duties, words={"how": ("raise", "hang", "lie")},
+)  # fmt: skip
 KINDS = (
     _once("dies", "It loses its power by itself and stays off", SimulatedMachine.power_off),
     _once("hangs", "It stands still until its power is taken", SimulatedMachine.hang),
@@ -107,6 +119,7 @@ KINDS = (
     _ill("init_stuck", "The image's init does not come up", "init_never_up"),
     _ill("root_full", "Host files cannot be written", "root_full"),
     _ill("memory_short", "The image does not fit into its memory", "no_room"),
+    DUTIES,
     _ill("unfit", "Its health checks fail", "unfit"),
     _ill("downloads_corrupt", "What it downloads has bytes that are wrong", "corrupts"),
 )  # fmt: skip
