@@ -14,17 +14,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kedge.core.events import Event, GroupLeased, Requested, Retried
-from kedge.core.kinds import Value
 from kedge.core.lease import LeaseTerms, Tenure
 from kedge.core.node import Configuration
-from kedge.lib.errors import KedgeError
 from kedge.master.clock import Clock
 from kedge.master.encoding import encode
 from kedge.master.head import Head
 from kedge.master.late_writes import LateWrites
 from kedge.master.link import Link
 from kedge.master.permits import Permits
-from kedge.master.secrets import Secrets
 from kedge.master.tree.entries import (
     ASK,
     ASKED,
@@ -34,7 +31,6 @@ from kedge.master.tree.entries import (
     LEASE,
     NODE,
     ORDERS,
-    SECRET,
     SEEN,
     SHARE,
     of_kind,
@@ -76,7 +72,6 @@ class Branch:
         self._writes, self._clock, self._start = writes, clock, start
         self._parts = SiteOfParts()
         self._held: dict[str, bytes] = {}
-        self._settings: tuple[bytes | None, dict[str, dict[str, Value]]] = None, {}
         self.heard = Heard(head, link)
         self.tenure = Tenure(LeaseTerms(), start)
         self.sharing = Sharing(head, self.tenure)
@@ -234,14 +229,6 @@ class Branch:
         told: dict[str, str] = common["addresses"]
         return tuple(told[parent] for parent in group.parents if told.get(parent))
 
-    def settings(self, module: str) -> Mapping[str, Value]:
-        """The master's own settings of a module: good here, too, where this machine has none."""
-        raw = self._uplink.entries.get(COMMON)
-        if self._settings[0] is not raw:
-            common: dict[str, Any] = unpack(raw) or {}
-            self._settings = raw, common.get("modules", {})
-        return self._settings[1].get(module, {})
-
     @property
     def unleased(self) -> list[str]:
         """Groups that are ours, and on whose nodes nothing destructive may begin."""
@@ -285,19 +272,3 @@ class Branch:
                 self._uplink.report({LEASE: pack(counter)})
             self.look()
             await asyncio.sleep(LOOK_S)
-
-
-class SecretsFromAbove(Secrets):
-    """Named secrets: this machine's own, else those that the master hands down."""
-
-    uplink: Uplink
-
-    def named(self, name: str) -> Mapping[str, str]:
-        """The secret ``name``; raises `KedgeError`."""
-        try:
-            return super().named(name)
-        except KedgeError as error:
-            told = unpack(self.uplink.entries.get(SECRET + name))
-            if error.code == "secret.missing" and told is not None:
-                return told
-            raise

@@ -7,7 +7,7 @@ report, passes on what people ask for, and what agents report to parents that ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from kedge.core.lease import MASTER, LeaseTerms
 from kedge.master.clock import Clock

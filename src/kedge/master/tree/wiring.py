@@ -21,11 +21,12 @@ from kedge.master.permits import Permits
 from kedge.master.secrets import Secrets
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
-from kedge.master.tree.branch import Branch, SecretsFromAbove
+from kedge.master.tree.branch import Branch
 from kedge.master.tree.copying import Copies
 from kedge.master.tree.delegation import Delegation
 from kedge.master.tree.entries import is_peer
 from kedge.master.tree.handing import Handing
+from kedge.master.tree.inherited import SecretsFromAbove, SettingsFromAbove
 from kedge.master.tree.operations import AtMaster, AtSubMaster, at_master
 from kedge.master.tree.reporting import Reporter
 from kedge.master.tree.submasters import JOIN_LASTS_S
@@ -137,7 +138,7 @@ class _Branch:
         self._uplink, self._supervisor = uplink, parts.supervisor
         self._copies = Copies(head, parts.io, uplink, parts.host)
         parts.io.way_up, parts.io.parents_of = self._copies, self._branch.addresses
-        parts.io.settings_above = self._branch.settings
+        parts.io.settings_above = SettingsFromAbove(uplink).of
         link.told = self._reporter.hears(parts.neighbours)
         parts.operations.tree = AtSubMaster(self._branch, uplink)
         self._modules = parts.operations.modules
