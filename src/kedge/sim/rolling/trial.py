@@ -19,7 +19,8 @@ from kedge.sim.rolling.world import World
 WARM_S, LOOK_S = 24 * 3600.0, 6 * 3600.0
 LONGEST_S = 10 * MOST_S
 RACK = 2
-"""So many nodes of a rack may be out at once, in every second trial."""
+"""So many nodes of a rack may be out at once, in every second trial. In three of four, one node of a hundred
+may fail before the rollout stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def trial(nodes: int, seed: int, tell: Callable[[str], None]) -> Trial:
     rollout = weekly(nodes, seed=seed)
     if seed % 2:
         rollout = replace(rollout, most_out_of={"rack": RACK})
+    if seed % 4 < 3:
+        rollout = replace(rollout, most_failed=nodes // 100)
     driver = Driver(world, rollout, faults=USUAL, seed=seed)
     while driver.over_at < 0 and world.now < WARM_S + LONGEST_S:
         world.run_until(world.now + LOOK_S)
