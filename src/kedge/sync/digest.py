@@ -33,24 +33,25 @@ class Entry(NamedTuple):
 class Hashes:
     """The hashes of one record, made when they are asked for; it has to be told of what changes.
 
-    Of a small record the parts of the flat hash are kept, of a large one the tree's leaves.
+    Of a small record that changes now and again the parts of the flat hash are kept, of a large one the
+    tree's leaves.
     """
 
-    __slots__ = ("_buckets", "_changed", "_flat", "_leaves", "_parts", "_tree")
+    __slots__ = ("_changes", "_flat", "_leaves", "_parts", "_tree")
 
     def __init__(self) -> None:
+        self._changes = False  # after its hash was made
         self._flat: bytes | None = None
         self._parts: dict[str, bytes] | None = None  # in the order of the names
         self._tree: bytes | None = None
-        self._leaves: dict[int, dict[str, bytes]] | None = None
-        self._buckets: dict[int, bytes] = {}
-        self._changed: set[str] = set()
+        self._leaves: _Leaves | None = None
 
     def changed(self, entries: Mapping[str, Entry], names: Iterable[str]) -> None:
         """Of the ``entries`` as they are now those of ``names`` have new values."""
+        self._changes = self._changes or self._flat is not None
         self._flat = self._tree = None
         if self._leaves is not None:
-            self._changed.update(names)
+            self._leaves.changed.update(names)
         parts = self._parts
         if parts is None:
             return
@@ -70,8 +71,8 @@ class Hashes:
             parts = self._parts
             if parts is None:  # code points sort as their UTF-8 does
                 parts = {name: _said(name, entries[name].value) for name in sorted(entries)}
-                if len(parts) < TREE_FROM_ENTRIES and _size_bytes(parts) <= KEPT_MAX_BYTES:
-                    self._parts = parts
+                small = len(parts) < TREE_FROM_ENTRIES and _size_bytes(parts) <= KEPT_MAX_BYTES
+                self._parts = parts if small and self._changes else None
             self._flat = _hash(b"".join(parts.values()))
         return self._flat
 
@@ -80,22 +81,33 @@ class Hashes:
         if len(entries) < TREE_FROM_ENTRIES:
             return self.flat(entries)
         if self._tree is None:
-            if self._leaves is None:
-                self._leaves, self._buckets = {}, {}
-                self._changed = set(entries)
-            self._tree = self._follow(entries, self._leaves)
+            self._leaves = self._leaves or _Leaves(entries)
+            self._tree = self._leaves.root(entries)
         return self._tree
 
-    def _follow(self, entries: Mapping[str, Entry], leaves: dict[int, dict[str, bytes]]) -> bytes:
+
+class _Leaves:
+    """What is kept of the tree of a large record."""
+
+    __slots__ = ("_buckets", "_leaves", "changed")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.changed = set(names)  # whose leaves are not those of the entries any more
+        self._leaves: dict[int, dict[str, bytes]] = {}  # by bucket and name
+        self._buckets: dict[int, bytes] = {}
+
+    def root(self, entries: Mapping[str, Entry]) -> bytes:
+        """The hash of the entries as they are now."""
         stale: set[int] = set()
-        for name in self._changed:
+        for name in self.changed:
             bucket = crc32(name.encode()) % BUCKETS
             leaf = _hash(b"\0" + _said(name, entries[name].value))
-            leaves.setdefault(bucket, {})[name] = leaf
+            self._leaves.setdefault(bucket, {})[name] = leaf
             stale.add(bucket)
-        self._changed = set()
+        self.changed.clear()
         for bucket in stale:
-            self._buckets[bucket] = _hash(b"\1" + b"".join(sorted(leaves[bucket].values())))
+            leaves = sorted(self._leaves[bucket].values())
+            self._buckets[bucket] = _hash(b"\1" + b"".join(leaves))
         parts = (bytes([bucket]) + self._buckets[bucket] for bucket in sorted(self._buckets))
         return _hash(b"\2" + b"".join(parts))
 
