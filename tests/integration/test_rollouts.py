@@ -109,6 +109,8 @@ async def test_a_release_rolls_stage_by_stage(
         assert (environment / "gate.ran").read_text() == "n[1-2]\n"
         found = await rolling.until(lambda f: f["waits"] and "for approval" in f["waits"][0])
         assert "waits for approval" in await rolling.kedge("rollout", "status", "weekly")
+        plan = json.loads(await rolling.kedge("rollout", "plan", "weekly", "-o", "json"))
+        assert plan["unmoved"] == "", "those that have it already are moved"
         await rolling.kedge("rollout", "approve", "weekly")
         await rolling.kedge("rollout", "watch", "weekly")
         found = await rolling.until(lambda f: f["state"] == "done")

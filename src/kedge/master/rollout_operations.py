@@ -193,11 +193,13 @@ class RolloutOperations:
 
 
 def _unmoved(head: Head, site: Any, rollout: Rollout) -> str:
-    """Nodes that would run what they run now: nothing of the release reaches them."""
+    """Nodes that would run what they run now: nothing of the release reaches them. Those that have it
+    already have been reached."""
     alike = [
         node
         for node in rollout.was
         if head.site is not None
+        and head.site.nodes[node].values.get(WANTED) != rollout.release
         and {**site.nodes[node].values, WANTED: ""} == {**head.site.nodes[node].values, WANTED: ""}
         and site.files.get(node) == head.site.files.get(node)
     ]
