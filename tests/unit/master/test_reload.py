@@ -83,7 +83,7 @@ async def test_steps_in_flight_go_on_and_services_change_places(tmp_path: Path) 
         other.listens(tint, timeout_s=600)
         now[:] = [kept, slow.with_service("second"), other]
         told = await master.operations.modules.reload((), "test")
-        assert told == {"added": ["other"], "changed": ["slow"], "removed": []}
+        assert told == {"added": ["other"], "changed": ["slow"], "removed": [], "passed_on": []}
         assert steps(master) == flying and len(slow.begun) == 4
         await until(lambda: slow.served == ["first runs", "first ends", "second runs"])
         assert master.operations.status("n1")[0]["goals"]["other.tint"] == "blue"
@@ -171,7 +171,12 @@ async def test_a_package_is_taken_up_changed_and_kept_when_it_breaks(
         )
         assert any(v["name"] == "lamp.colour" for v in master.operations.variables())
         assert "`lamp.colour`" in modules.show("lamp")["reference"]
-        assert await modules.reload((), "test") == {"added": [], "changed": [], "removed": []}
+        assert await modules.reload((), "test") == {
+            "added": [],
+            "changed": [],
+            "removed": [],
+            "passed_on": [],
+        }
         master.operations.set_values("n1", {"lamp.colour": "green"}, "test")
 
         installed("1.1", more="1 / 0")
