@@ -174,6 +174,17 @@ def test_hashes_follow_changes_as_if_they_were_made_anew():
             assert held.tree_hash == held.hash
 
 
+def test_only_small_records_that_change_are_kept_ready_to_be_hashed():
+    """Counted: most records of most nodes are written once, and would cost a parent their size again."""
+    out = written({"a": b"1", "b": b"2"})
+    assert out.hash and out._hashes._parts is None
+    out.write({"a": b"3"})
+    assert out.hash and set(out._hashes._parts or ()) == {"a", "b"}
+    out.write({"a": bytes(KEPT_MAX_BYTES)})
+    out.write({"c": b"new"})
+    assert out.hash and out._hashes._parts is None
+
+
 def test_a_received_record_comes_back_as_it_went():
     out = written({"a": b"1", "b": b""}, {"c": None, "a": None}, {"d": b"2"})
     for base in range(3):
