@@ -93,13 +93,8 @@ class Head:
         for node in self.nodes.values():
             self.configured(node)
 
-    @property
-    def first(self) -> Callable[[], Iterable[Event]]:
-        """What the engine must know before anything else that it is told at that moment."""
-        return self._ears.first
-
-    @first.setter
-    def first(self, first: Callable[[], Iterable[Event]]) -> None:
+    def tell_first(self, first: Callable[[], Iterable[Event]]) -> None:
+        """``first`` says what the engine must know before anything else, whenever it is told something."""
         self._ears.first = first
 
     @property
@@ -264,10 +259,14 @@ class Head:
         return self._here
 
     def owner_changed(self, names: Iterable[str]) -> None:
-        """Somebody else acts on these nodes from now on, or this process does."""
+        """Somebody else acts on these nodes from now on, or this process does. What the first of them give
+        back to budgets must not go to others that are to be let go of as well."""
         self._here = None
         nodes = [self.nodes[name] for name in names if name in self.nodes]
-        self._ears.tell(put_together(map(self._configured_as, nodes)))
+        limits = list(self._limits.values())
+        shut = (BudgetSet(each.budget, each.pool, each.limit, each.span, 0) for each in limits)
+        changed = put_together(map(self._configured_as, nodes))
+        self._ears.tell([*shut, *changed, *limits] if nodes else ())
         for node in nodes:
             self.configured(node)
             self.journal.publish("node", {"node": node.name})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_master import events, until
-from tree_world import World, site, tree_world
+from tree_world import LEASE_S, World, site, tree_world
 
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import expand
@@ -161,6 +162,57 @@ def test_what_people_ask_for_reaches_the_owner_once(tmp_path: Path) -> None:
                 sm1.operations.set_values("n2", {"box.power": "on"}, "bob")
             with pytest.raises(KedgeError, match="no sub-master 'sm9'"):
                 operations.apply(site("sm9"), "bob")
+
+    asyncio.run(work())
+
+
+def two_groups(first: str, second: str) -> dict[str, str]:
+    """``g`` of sm1 and ``h`` of sm2, and m2 of the master."""
+    return {
+        "site.yaml": f"""
+cluster: {{ name: t, domain: t.example }}
+networks: {{ provision: {{ cidr: 10.77.0.0/16, gateway: 10.77.0.1 }} }}
+groups:
+  g: {{ nodes: "{first}", parents: [sm1] }}
+  h: {{ nodes: "{second}", parents: [sm2] }}
+  own: {{ nodes: "m2" }}
+nodes:
+  "n[1-3]": {{ addresses: {{ provision: "10.77.1.{{number}}" }} }}
+  "m[1-2]": {{ addresses: {{ provision: "10.77.2.{{number}}" }} }}
+"""
+    }
+
+
+def test_a_node_goes_to_a_group_of_another_owner_without_a_boot(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tree_world(tmp_path) as world:
+            sm2 = await world.start("sm2")
+            world.master.operations.apply(two_groups("n[1-3]", "m1"), "test")
+            await until(lambda: world.owner("h") == "sm2", 20)
+            sm1 = await world.start("sm1")  # its term is the greater one
+            await until(lambda: world.converged(*NODES, "m1", "m2"), 20)
+            epochs, now = world.epochs(), asyncio.get_running_loop().time
+            moved_at = now()
+            world.master.operations.apply(two_groups("n[1-2]", "m1,n3"), "test")
+            told = [f"127.0.0.1:{world.ports['sm2']}"]
+            agent = world.agents["n3"]
+            await until(
+                lambda: json.loads(agent.child.configured.get("parents", b"[]")) == told, 10
+            )
+            assert "n3" not in sm2.head.nodes, "sm1's lease may still hold"
+            assert sm1.head.elsewhere(sm1.head.nodes["n3"].configuration)
+            await until(lambda: "n3" in sm2.head.nodes, 20)
+            assert now() - moved_at > LEASE_S and "n3" not in sm1.head.nodes
+            await until(lambda: agent.port == world.ports["sm2"], 30)
+            await until(lambda: world.converged(*NODES, "m1", "m2"), 20)
+            assert not world.cycles() and world.epochs() == epochs
+            world.master.operations.set_values("n3", {"box.power": "off"}, "alice")
+            await until(lambda: world.cycles() == [("n3", "off")], 20)
+            world.agents["n3"].stop()
+            world.master.operations.set_values("n3", {"box.power": "on"}, "alice")
+            await until(lambda: world.epochs()["n3"] > epochs["n3"], 20)
+            await until(lambda: world.converged(*NODES, "m1"), 20)
+            assert world.rows()["n3"]["owner"] == "sm2"
 
     asyncio.run(work())
 

@@ -137,6 +137,8 @@ class LittleAgent(asyncio.DatagramProtocol):
     def pump(self) -> None:
         while (event := self.child.next_event()) is not None:
             self.events.append(event)
+            told = json.loads(self.child.configured.get("parents", b"[]"))
+            self.child.set_parents([("127.0.0.1", int(text.rpartition(":")[2])) for text in told])
         for data, address in self.child.datagrams_to_send(self.now()):
             if address[1] not in self.cut:
                 self._transport.sendto(data, address)

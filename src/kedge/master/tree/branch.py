@@ -29,6 +29,7 @@ from kedge.master.tree.entries import (
     FILE,
     KEY,
     LEASE,
+    LEAVING,
     NODE,
     ORDERS,
     SEEN,
@@ -76,19 +77,21 @@ class Branch:
         self.tenure = Tenure(LeaseTerms(), start)
         self.sharing = Sharing(head, self.tenure)
         self._leased: dict[str, str] = {}
+        self._leaving: dict[str, list[str]] = {}
         head.elsewhere = self.elsewhere
         head.forbids = self.forbids
         link.tenure = self._tenure
         permits.tenure = self._boot_term
         uplink.changed = self.take
-        head.first = self._overdue
+        head.tell_first(self._overdue)
         self._look_at = -math.inf
 
     # ---- who acts
 
     def elsewhere(self, node: Configuration) -> str:
         """Who else acts on a node."""
-        return "" if node.group in self.tenure.owned else "another parent"
+        owned = node.group in self.tenure.owned and node.name not in self._leaving
+        return "" if owned else "another parent"
 
     def foreign(self, node: str) -> bool:
         """Whether somebody else acts on a node."""
@@ -99,6 +102,8 @@ class Branch:
         """Why no destructive step may begin on a node now. Safe in any thread."""
         known = self._head.nodes.get(node)
         group = known.configuration.group if known is not None else ""
+        if node in self._leaving:
+            return f"{node} goes to another parent"
         if self.tenure.may_destroy(group, self._clock.now()):
             return ""
         return f"{self.name} could not renew its lease of group {group}"
@@ -130,7 +135,11 @@ class Branch:
         changed = {
             name for name in before.keys() | entries.keys() if before.get(name) != entries.get(name)
         }
-        if any(name == COMMON or name.startswith((NODE, FILE)) for name in changed):
+        left = [name.removeprefix(LEAVING) for name in changed if name.startswith(LEAVING)]
+        if left:
+            self._leaving = {n: unpack(raw) for n, raw in of_kind(entries, LEAVING).items()}
+            self._head.owner_changed(left)
+        if any(name == COMMON or name.startswith((NODE, FILE, LEAVING)) for name in changed):
             self._configure(entries)
         for name, raw in of_kind(entries, KEY).items():
             if KEY + name in changed:
@@ -159,7 +168,7 @@ class Branch:
     def tell_parents(self) -> None:
         """Tell the agents of our nodes where else they may report."""
         for name in self._head.nodes:
-            if not self.foreign(name):
+            if not self.foreign(name) or name in self._leaving:
                 self._link.put(name, "parents", encode(list(self.addresses(name))))
 
     def _take_lease(self, told: Any) -> None:
@@ -221,6 +230,8 @@ class Branch:
 
     def addresses(self, node: str) -> tuple[str, ...]:
         """Where a node's agent may report."""
+        if node in self._leaving:
+            return tuple(self._leaving[node])
         site, known = self._head.site, self._head.nodes.get(node)
         group = site.groups.get(known.configuration.group) if site is not None and known else None
         common = unpack(self._uplink.entries.get(COMMON))

@@ -26,6 +26,7 @@ from kedge.master.tree.entries import (
     HELD,
     KEY,
     LEASE,
+    LEAVING,
     LOG,
     ORDERS,
     SEEN,
@@ -42,6 +43,7 @@ from kedge.master.tree.ownership import Ownership
 from kedge.master.tree.parts import secret_parts, site_parts
 from kedge.master.tree.relayed import Relayed
 from kedge.master.tree.shares import Shares
+from kedge.master.tree.shown import Shown
 from kedge.master.tree.submasters import SubMaster, SubMasters
 from kedge.site.model import Site
 from kedge.stores.port import Store
@@ -72,7 +74,8 @@ class Delegation:
         self.submasters = SubMasters(head, link, permits, self.ownership, store, clock)
         self.relayed = Relayed(head, link)
         self.shares = Shares(head, self.ownership, store, clock, term)
-        self.shares.hides, self.shares.stuck = self._hides, self._stuck
+        self.shown = Shown(head, self.ownership, self.submasters, self.relayed)
+        self.shares.hides, self.shares.stuck = self.shown.hides, self.shown.stuck
         self.logs = LogDown(head.journal, writes)
         self._heard = Heard(head, link)
         self._acted: dict[str, str] = {}
@@ -181,7 +184,13 @@ class Delegation:
         known.stale = False
         groups = sorted(g.name for g in site.groups.values() if known.name in g.parents)
         if not known.parts:
-            known.parts = site_parts(site, groups, self._common())
+            moving = self.ownership.moving
+            known.moving = {n: moving.as_it_was(n, known.name) for n in moving.nodes}
+            known.parts = site_parts(site, groups, self._common(), known.moving)
+            for name, before in known.moving.items():
+                if before is not None:
+                    addresses = self.addresses(name) or (self.address(),)
+                    known.parts[LEAVING + name] = pack(list(addresses))
             known.parts.update(secret_parts(site, known.parts, self._secrets, self.modules))
         down = {
             **known.parts,
@@ -190,6 +199,8 @@ class Delegation:
             **self.shares.told(known.name),
         }
         for name in (node for group in groups for node in site.groups[group].nodes):
+            if name in known.moving:
+                continue
             key = self._link.keys.get(name)
             if key is not None:
                 epoch, secret = key
@@ -216,26 +227,6 @@ class Delegation:
             },
         }
 
-    def _hides(self, node: str) -> bool:
-        return self.relayed.hides(node, self.submasters.there)
-
-    def _stuck(self, node: str) -> str:
-        """Why a node waits for a person, if it does."""
-        if not self.ownership.elsewhere_of(self.ownership.group_of(node)):
-            why = self._head.engine.quarantined(node)
-        else:
-            view = self.relayed.views.get(node)
-            row = view.row if view is not None else {}
-            why = str(row.get("why", "")) if row.get("phase") == "quarantined" else ""
-        return f"{node} is quarantined: {why}" if why else ""
-
-    def unheard(self, node: str) -> str:
-        """That what is shown of a node is what a parent told that is silent now; empty: it is heard."""
-        best = self.relayed.best(node, self.submasters.there)
-        if best is None or not best[1].attached or self.submasters.there(best[0]):
-            return ""
-        return f"as {best[0]} told, which is silent: nobody hears its agent now"
-
     def _seen(self, known: SubMaster, groups: list[str], site: Site) -> dict[str, bytes]:
         """For the owner: what agents report to other parents."""
         found: dict[str, bytes] = {}
@@ -243,6 +234,8 @@ class Delegation:
             if self.ownership.owner(group) != known.name:
                 continue
             for name in site.groups[group].nodes:
+                if name in known.moving:
+                    continue
                 best = self.relayed.best(name, self.submasters.there)
                 if best is not None and best[0] != known.name:
                     found[SEEN + name] = pack(best[1].as_entry())
@@ -271,9 +264,14 @@ class Delegation:
             return
         if site is not self.ownership.site:
             self.ownership.take_site(site)
+            self._leave(site)
             self.relayed.forget(site.nodes)
             self._parts_stale()
         self.ownership.decide(self._moving)
+        come = self.ownership.moving.over(self._clock.now())
+        if come:
+            self._parts_stale()
+            self._head.owner_changed(come)
         self._tell_parents(site)
         acted = {group: self.ownership.elsewhere_of(group) for group in site.groups}
         changed = {group for group in acted if self._acted.get(group, "") != acted[group]}
@@ -309,6 +307,13 @@ class Delegation:
                     raw = encode(list(self.addresses(name)))
                     if self._link.entry(name, "parents") != raw:
                         self._link.put(name, "parents", raw)
+
+    def _leave(self, site: Site) -> None:
+        """Tell the agents of nodes that leave the master where to report from now on."""
+        moving = self.ownership.moving.nodes
+        self._head.owner_changed(moving)
+        for name in (name for name, move in moving.items() if move.owner == MASTER):
+            self._link.put(name, "parents", encode(list(self.addresses(name))))
 
     def _take_seen(self, group: str, site: Site) -> None:
         """Of a group that is the master's own again: what agents still report to others."""

@@ -9,6 +9,7 @@ Down, in the configured record:
     key/NAME            a node's boot epoch and node key: it may come here without a new boot
     share/BUDGET POOL   what may be used of a pool: the number of this telling, how much, how much of it
                         without a lease, the pool's limit, and what of others is in the way, in words
+    leaving/NAME        a node goes to another owner: where its agent may report from now on
     seen/NAME           what a node's agent reported to another parent, while the owner does not hear it
     orders/NAME         orders that a node's agent has from the former owner, for the one that takes over
     ask/ID              what a person asked for once (retry, cycle)
@@ -42,6 +43,7 @@ COMMON, LEASE, HEALTH = "common", "lease", "health"
 NODE, FILE, KEY, SEEN, ASK, SECRET = "node/", "file/", "key/", "seen/", "ask/", "secret/"
 ORDERS = "orders/"
 AGENT, VIEW, ASKED, WISH, LOG = "agent/", "view/", "asked/", "wish/", "log/"
+LEAVING = "leaving/"
 SHARE, HELD = "share/", "held/"
 IMAGE, LAYER0 = "image/", "layer0/"
 

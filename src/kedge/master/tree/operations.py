@@ -70,7 +70,7 @@ class AtMaster:
         if view is None:
             return {"why": f"for {owner}, which acts on the node and has not spoken of it"}
         row: Json = {**view.row, "owner": owner}
-        unheard = self._tree.unheard(node)
+        unheard = self._tree.shown.unheard(node)
         if unheard:
             row["why"] = f"{row['why']}; {unheard}"
             row["next"] = row.get("next") or "kedge submaster list"

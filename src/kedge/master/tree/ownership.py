@@ -14,6 +14,7 @@ from kedge.master.clock import Clock
 from kedge.master.head import Head
 from kedge.master.permits import next_term
 from kedge.master.tree.entries import is_peer
+from kedge.master.tree.moving import Moving
 from kedge.site.model import Site
 from kedge.stores.port import Store
 from kedge.sync.wire import Epoch
@@ -48,6 +49,7 @@ class Ownership:
             },
             clock.now(),
         )
+        self.moving = Moving(self.arbiter, store, clock.now(), term)
 
     def parents(self, group: str) -> tuple[str, ...]:
         """The parents of a group, the preferred one first; the master itself where it names none."""
@@ -62,7 +64,7 @@ class Ownership:
 
     def elsewhere(self, node: Configuration) -> str:
         """Who else acts on a node; empty: the master does."""
-        return self.elsewhere_of(node.group)
+        return self.moving.left(node.name) or self.elsewhere_of(node.group)
 
     def elsewhere_of(self, group: str) -> str:
         """The same, of a group."""
@@ -84,12 +86,16 @@ class Ownership:
     def term(self, node: str) -> int:
         """The fencing term of a node's owner, never less than the one of this start."""
         owned = self.arbiter.owner(self.group_of(node))
-        return max(self._term, owned.term if owned is not None else 0)
+        least = self.moving.least.get(node, 0)
+        return max(self._term, least, owned.term if owned is not None else 0)
 
     def tenure(self, node: str) -> Epoch | None:
         """How the master's configured record of a node is ordered; None: it is not its to write."""
         if is_peer(node):
             return Epoch(self._term, 0)
+        move = self.moving.nodes.get(node)
+        if move is not None and move.owner == MASTER:
+            return Epoch(move.term, 0)  # its agent must hear where to report from now on
         known = self._head.nodes.get(node)
         if known is not None and self.elsewhere(known.configuration):
             return None
@@ -102,6 +108,8 @@ class Ownership:
     def take_site(self, site: Site) -> None:
         """Groups may have come, have other parents, or be gone."""
         before, self.site = self.site, site
+        if before is not None:
+            self._move(before, site)
         for group in site.groups.values():
             if not group.parents or self.arbiter.owner(group.name) is not None:
                 continue
@@ -113,6 +121,16 @@ class Ownership:
             if group not in site.groups:
                 self.arbiter.forget(group)
                 self._store.put(KIND, group, None)
+
+    def _move(self, before: Site, site: Site) -> None:
+        """Nodes may have gone to another owner: its term must be greater than that of their last boot."""
+        for group in self.moving.take(before, site, self._clock.now()):
+            owned = self.arbiter.owner(group)
+            if owned is not None:
+                self._give(group, owned.owner)
+            elif not site.groups[group].parents:
+                term = next_term(self._store)
+                self.moving.least.update(dict.fromkeys(site.groups[group].nodes, term))
 
     def decide(self, moving: Callable[[str], bool]) -> None:
         """Pass on the groups whose time has come; one in which something is ``moving`` waits for its

@@ -20,14 +20,21 @@ Json = dict[str, Any]
 
 
 def site_parts(
-    site: Site, groups: Collection[str], common: Mapping[str, object]
+    site: Site,
+    groups: Collection[str],
+    common: Mapping[str, object],
+    moving: Mapping[str, Configuration | None],
 ) -> dict[str, bytes]:
-    """The entries that make up these groups of a site; ``common`` is what else all should know."""
-    entries = {COMMON: pack({**_common(site, groups), **common})}
+    """The entries that make up these groups of a site; ``common`` is what else all should know. Of nodes
+    that are ``moving`` to another owner there is what they were, or nothing yet."""
+    entries = {COMMON: pack({**_common(site, groups, moving), **common})}
+    for name, before in moving.items():
+        if before is not None:
+            entries[NODE + name] = _node(before, [])
     names: dict[int, tuple[FileTemplate, str]] = {}
     for name in (node for group in groups for node in site.groups[group].nodes):
         node = site.nodes.get(name)
-        if node is None or node.group not in groups:
+        if node is None or node.group not in groups or name in moving:
             continue
         digests: list[str] = []
         for file in site.files.get(name, ()):
@@ -61,14 +68,19 @@ def secret_parts(
     return found
 
 
-def _common(site: Site, groups: Collection[str]) -> Json:
+def _common(site: Site, groups: Collection[str], moving: Collection[str]) -> Json:
     return {
         "cluster": [site.cluster.name, site.cluster.domain],
         "networks": {
             name: [n.cidr, n.gateway, list(n.dns), list(n.ntp)] for name, n in site.networks.items()
         },
         "groups": {
-            name: [list(g.nodes), list(g.profiles), list(g.parents), g.hold]
+            name: [
+                [n for n in g.nodes if n not in moving],
+                list(g.profiles),
+                list(g.parents),
+                g.hold,
+            ]
             for name, g in site.groups.items()
             if name in groups
         },

@@ -99,12 +99,6 @@ class Relayed:
         )
         return by, reports[by]
 
-    def hides(self, node: str, there: Callable[[str], bool]) -> bool:
-        """Whether a node is taken to be in service though no parent that is ``there`` hears its agent."""
-        best = self.best(node, there)
-        heard = best is not None and best[1].attached and there(best[0])
-        return not heard and self._head.engine.in_service(node)
-
     def forget(self, nodes: Mapping[str, object]) -> None:
         """Drop what is known of nodes that are in no site any more."""
         self.views = {name: view for name, view in self.views.items() if name in nodes}

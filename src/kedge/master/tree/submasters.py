@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kedge.core.lease import MASTER
+from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
 from kedge.lib.nearest import nearest
 from kedge.master.clock import Clock
@@ -23,8 +24,8 @@ JOIN_LASTS_S = 7 * 86400.0
 
 @dataclass(slots=True)
 class SubMaster:
-    """One sub-master. ``down`` is all that it is told, made anew while ``stale``; ``wishes`` and
-    ``handed`` are of images."""
+    """One sub-master. ``down`` is all that it is told, made anew while ``stale``; ``moving`` are
+    nodes on their way to another owner, as they were; ``wishes`` and ``handed`` are of images."""
 
     name: str
     attached: bool = False
@@ -35,6 +36,9 @@ class SubMaster:
     asks: dict[str, bytes] = field(default_factory=dict[str, bytes])
     parts: dict[str, bytes] = field(default_factory=dict[str, bytes])
     down: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    moving: dict[str, Configuration | None] = field(
+        default_factory=dict[str, "Configuration | None"]
+    )
     handed: dict[str, bytes] = field(default_factory=dict[str, bytes])
     wishes: dict[str, int] = field(default_factory=dict[str, int])
     answered: dict[str, int] = field(default_factory=dict[str, int])
