@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 def summary_lines(result: Result) -> Iterator[RenderableType]:
     """The summary of a run: what was done, what came of it, how long it took."""
+    from kedge.sim.watch import BUSY
+
     shown = table("", "")
-    span, took = duration(result.simulated_s), duration(result.took_s)
+    span = duration(result.simulated_s)
+    took = duration(result.took_s) if result.took_s >= 10 else f"{result.took_s:.1f} s"
     shown.add_row("nodes", f"{result.nodes}, seed {result.seed}")
     shown.add_row("time", f"{span} simulated in {took}: {result.node_hours_per_s:.0f} node-hours/s")
     shown.add_row("faults", _counts(result.injected) or "none")
@@ -29,10 +32,11 @@ def summary_lines(result: Result) -> Iterator[RenderableType]:
         shown.add_row(
             "jobs", f"{done} ended, {lost} lost ({result.jobs['lost_s'] / 3600:.1f} h of work)"
         )
+    killed = sum(violation.rule == BUSY for violation in result.violations)
     for rollout in result.rollouts:
-        shown.add_row("rollout", "\n".join(rollout_lines(rollout)))
+        shown.add_row("rollout", "\n".join(rollout_lines(rollout, killed)))
     shown.add_row("sync", f"{result.datagrams} datagrams, {result.datagram_bytes / 1e6:.1f} MB")
-    if result.settled_s is not None:
+    if result.settled_s is not None and result.injected:
         shown.add_row("converged", f"{duration(result.settled_s)} after the last fault ended")
     shown.add_row("in the end", _counts(result.phases))
     yield shown
@@ -45,7 +49,7 @@ def summary_lines(result: Result) -> Iterator[RenderableType]:
         yield f"refused: {text}"
 
 
-def rollout_lines(one: RolloutResult) -> Iterator[str]:
+def rollout_lines(one: RolloutResult, killed: int) -> Iterator[str]:
     """A rollout: how it ended, what it cost, who is left."""
     took = f" after {duration(one.took_s)}" if one.took_s is not None else ""
     why = f": {one.why}" if one.why and one.state != "done" else ""
@@ -56,7 +60,7 @@ def rollout_lines(one: RolloutResult) -> Iterator[str]:
         f"most out at once: {one.most_taken} through it, {one.most_out} for whatever reason; "
         f"{one.most_allowed} may be"
     )
-    yield "jobs killed by it: 0"
+    yield f"jobs killed by Kedge: {killed}"
     for at_s, what in one.stops:
         yield f"stopped at {duration(at_s)}: {what}"
     if one.helped:

@@ -32,6 +32,9 @@ COMMAND_LASTS_S = 60.0
 """How long after its step ended a command may still reach a BMC: it was on its way."""
 
 
+BUSY = "no destructive step on a busy node"
+
+
 class Violation(NamedTuple):
     """What must not happen, and did."""
 
@@ -237,7 +240,7 @@ class Watch:
         since_s = self._world.now - at
         busy = self.busy(node)
         if busy:
-            self.violated("no destructive step on a busy node", f"{program.end} begins {name} on "
+            self.violated(BUSY, f"{program.end} begins {name} on "
                           f"{node}, where {busy} runs")  # fmt: skip
         if before != program.end and since_s < OPERATION_S:
             self.violated("one owner", f"{program.end} begins {name} on {node}, {since_s:.0f} s after "
