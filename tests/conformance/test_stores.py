@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import stat
 import subprocess
@@ -277,3 +278,19 @@ def test_what_was_written_outlives_kill_9(tmp_path: Path) -> None:
     assert len(store.events(nodes=["n7"], limit=100_000)) == len(found) // 3
     assert [e.what for e in store.events(nodes=[str(told)])] == ["one", "one"]
     store.close()
+
+
+def test_whatever_is_committed_is_what_is_read_also_by_two_writers(store: Store) -> None:
+    chance = random.Random(3)
+    mine = store.intent()
+    for number in range(60):
+        overrides = {n: dict(e) for n, e in mine.overrides.items()}
+        for node in chance.sample(range(8), 2):
+            if chance.random() < 0.3:
+                overrides.pop(f"n{node}", None)
+            else:
+                overrides.setdefault(f"n{node}", {})["a"] = {"value": chance.randint(0, 3)}
+        more = {"holds": {"n1": {"reason": str(number)}}} if chance.random() < 0.3 else {}
+        wanted = replace(mine, overrides=overrides, **more)
+        mine = store.commit(wanted, number)
+        assert store.intent() == mine == replace(wanted, revision=number + 1)

@@ -136,11 +136,9 @@ class Wishes:
     def with_values(self, nodes: Iterable[str], values: Mapping[str, Value], by: str) -> Intent:
         """The intent with these values set."""
         names = self._known(nodes)
-        overrides: dict[str, dict[str, Any]] = {
-            node: dict(entries) for node, entries in self.intent.overrides.items()
-        }
+        overrides: dict[str, Mapping[str, Any]] = dict(self.intent.overrides)
         for node in names:
-            entries = overrides.setdefault(node, {})
+            entries = overrides[node] = dict(overrides.get(node, {}))
             for key, given in values.items():
                 value = self._checked(node, key, given)
                 if value is None:

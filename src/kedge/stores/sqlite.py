@@ -17,18 +17,29 @@ from kedge.stores.log import EventLog
 from kedge.stores.log_reading import Reading
 from kedge.stores.port import Conflict, Entry, Intent, LoggedEvent
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
+OVERRIDE_SCHEMA = (
+    "CREATE TABLE override (node TEXT PRIMARY KEY, entries TEXT NOT NULL) WITHOUT ROWID;"
+)
 SCHEMA = f"""
 CREATE TABLE intent (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    revision INTEGER NOT NULL, files TEXT NOT NULL, overrides TEXT NOT NULL, holds TEXT NOT NULL
+    revision INTEGER NOT NULL, files TEXT NOT NULL, holds TEXT NOT NULL
 );
+{OVERRIDE_SCHEMA}
 CREATE TABLE record (
     kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
 {LOG_SCHEMA}
 """
+OVERRIDES_APART = f"""BEGIN;
+{OVERRIDE_SCHEMA}
+INSERT INTO override SELECT each.key, each.value FROM intent, json_each(intent.overrides) AS each;
+ALTER TABLE intent DROP COLUMN overrides;
+PRAGMA user_version = 3;
+COMMIT;"""
+"""From version 2, which had all overrides in one text, to 3."""
 
 
 @contextmanager
@@ -53,6 +64,7 @@ class SqliteStore:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
             self._prepare()
             self._log = EventLog(self._db)
+            self._kept: Intent | None = None
             while upgrade.move_events(self._db, self.append):
                 pass
         except sqlite3.Error as error:
@@ -70,10 +82,10 @@ class SqliteStore:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
-        elif version == 1:
-            self._db.executescript(
-                f"BEGIN;{LOG_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
-            )
+        elif version in (1, 2):
+            if version == 1:
+                self._db.executescript(f"BEGIN;{LOG_SCHEMA}PRAGMA user_version = 2;COMMIT;")
+            self._db.executescript(OVERRIDES_APART)
         elif version != SCHEMA_VERSION:
             raise KedgeError(
                 "store.version",
@@ -94,22 +106,44 @@ class SqliteStore:
                 raise
 
     def intent(self) -> Intent:
-        row = self._db.execute("SELECT revision, files, overrides, holds FROM intent").fetchone()
+        row = self._db.execute("SELECT revision, files, holds FROM intent").fetchone()
         if row is None:
             return Intent()
-        return Intent(row[0], json.loads(row[1]), json.loads(row[2]), json.loads(row[3]))
+        rows = self._db.execute("SELECT node, entries FROM override ORDER BY node")
+        overrides = {node: json.loads(entries) for node, entries in rows}
+        return Intent(row[0], json.loads(row[1]), overrides, json.loads(row[2]))
 
     def commit(self, intent: Intent, expected_revision: int) -> Intent:
         new = Intent(expected_revision + 1, intent.files, intent.overrides, intent.holds)
         with self._transaction():
-            found = self.intent().revision
+            row = self._db.execute("SELECT revision FROM intent").fetchone()
+            found = row[0] if row is not None else 0
             if found != expected_revision:
                 raise Conflict(expected_revision, found)
-            self._db.execute(
-                "INSERT OR REPLACE INTO intent VALUES (1, ?, ?, ?, ?)",
-                (new.revision, *map(json.dumps, (new.files, new.overrides, new.holds))),
-            )
+            before = self._kept
+            if before is None or before.revision != found:
+                before = self.intent()
+            self._write(before, new)
+        self._kept = new
         return new
+
+    def _write(self, before: Intent, new: Intent) -> None:
+        """Write what is otherwise than before: a rollout gives some of very many nodes a release."""
+        if new.revision == 1:
+            self._db.execute("INSERT INTO intent VALUES (1, 1, '', '')")
+        self._db.execute("UPDATE intent SET revision = ?", (new.revision,))
+        for column in ("files", "holds"):
+            value = getattr(new, column)
+            if new.revision == 1 or value != getattr(before, column):
+                self._db.execute(f"UPDATE intent SET {column} = ?", (json.dumps(value),))
+        old, overrides = before.overrides, new.overrides
+        changed = [node for node in overrides if overrides[node] != old.get(node)]
+        self._db.executemany(
+            "INSERT OR REPLACE INTO override VALUES (?, ?)",
+            [(node, json.dumps(overrides[node])) for node in changed],
+        )
+        gone = [(node,) for node in old.keys() - overrides.keys()]
+        self._db.executemany("DELETE FROM override WHERE node = ?", gone)
 
     def put(self, kind: str, key: str, record: Mapping[str, Any] | None) -> None:
         with _told():
