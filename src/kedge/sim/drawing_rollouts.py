@@ -73,9 +73,10 @@ def draw_rolling(seed: int) -> Scenario:
     streams = Streams(seed)
     chance = streams("rolling shape")
     nodes = chance.randint(3, 8)
+    per_rack = -(-nodes // chance.randint(1, 3))
     shape = Shape(
         nodes=nodes,
-        racks=chance.randint(1, 3),
+        racks=-(-nodes // per_rack),
         submasters=chance.choice((0, 0, 0, 0, 0, 2)),
         out=chance.choice((0, 0, 2)),
         jobs=chance.choice((0.0, 0.6, 0.8, 0.9)),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kedge.agent.place import RUNNING
+from kedge.core.variable import UNKNOWN
 from kedge.lib.nodeset import fold
 from kedge.rollout.model import FINAL, Progress, Rollout
 from kedge.rollout.record import read_record
@@ -133,7 +134,7 @@ class RolloutWatch:
                 f" ({one.progress.state})",
             )  # fmt: skip
         one.moved.update(releases)
-        one.taken -= {node for node in one.taken if self._is_back(node)}
+        one.taken -= {node for node in one.taken if self._is_back(one, node)}
         told = {node: self._told(program, node) for node in rollout.was}
         going = {n for n in releases if self._serves(n) and told.get(n) is not False}
         before = {*one.taken, *(node for node, serves in told.items() if serves is False)}
@@ -162,13 +163,15 @@ class RolloutWatch:
 
     def _told(self, program: Program, node: str) -> bool | None:
         """Whether a node takes jobs, as far as a head has heard; None: it has not."""
-        state = program.master.head.nodes.get(node) if program.master is not None else None
-        if state is None:
+        master = program.master
+        state = master.head.nodes.get(node) if master is not None else None
+        if master is None or state is None:
             return None
         told = state.seen("scheduler.state") if self._cluster.scheduler is not None else "absent"
-        wanted = RUNNING if told == "absent" else "in_service"
-        told = state.seen("boot.stage") if told == "absent" else told
-        return None if told is None else told == wanted
+        if told != "absent":
+            return None if told is None else told == "in_service"
+        stage = master.head.engine.condition(node).discovered.get("boot.stage", UNKNOWN)
+        return None if stage == UNKNOWN else stage == RUNNING
 
     def _serves(self, node: str) -> bool:
         """Whether it really takes jobs."""
@@ -177,9 +180,18 @@ class RolloutWatch:
             return scheduler.nodes[node].state == "in_service"
         return self._cluster.machines[node].stage == RUNNING
 
-    def _is_back(self, node: str) -> bool:
-        """Whether a node serves, and runs what it is configured with."""
-        return self._serves(node) and self.runs(node, self._wanted.get(node, ""))
+    def _is_back(self, one: Rolling, node: str) -> bool:
+        """Whether a node serves, and runs what it is configured with (or Kedge must think so: a system that
+        was told to shut down and is not wanted to any more says that it runs, until it is off); or a
+        person has it as it is."""
+        condition = self._cluster.condition(node)
+        phase = condition.phase if condition is not None else ""
+        if phase == "converged" and self._told(self._cluster.head, node):
+            return True
+        if not self._serves(node):
+            return False
+        left = phase == "held" or node in one.progress.accepted
+        return left or self.runs(node, self._wanted.get(node, ""))
 
     def runs(self, node: str, release: str) -> bool:
         """Whether a machine really runs an image of a release (empty: of the site)."""
@@ -200,7 +212,7 @@ class RolloutWatch:
             if one.ended_at is not None and not one.taken:
                 continue
             self._sample_soon()
-            one.taken -= {node for node in one.taken if self._is_back(node)}
+            one.taken -= {node for node in one.taken if self._is_back(one, node)}
             away = [n for n in one.taken if not self._serves(n) and not self._has_job(n)]
             one.lost_s += SAMPLE_S * len(away)
             if one.ended_at is None:
