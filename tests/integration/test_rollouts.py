@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,23 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@asynccontextmanager
+async def rolled(
+    environment: Path, capsys: pytest.CaptureFixture[str], *, again: bool = False, **kept: Any
+) -> AsyncGenerator[Rolling]:
+    """A running master on which a rollout can start; ``again``: one that goes on with what the last left."""
+    async with running(environment) as cluster:
+        rolling = Rolling(cluster, capsys)
+        if not again:
+            cluster.write("1")
+            await rolling.prepare(**kept)
+        yield rolling
+
+
 async def test_a_release_rolls_stage_by_stage(
     environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with running(environment) as cluster:
-        cluster.write("1")
-        rolling = Rolling(cluster, capsys)
-        await rolling.prepare()
+    async with rolled(environment, capsys) as rolling:
         plan = json.loads(
             await rolling.kedge("rollout", "plan", "weekly", "--release", "B", "-o", "json")
         )
@@ -115,7 +126,7 @@ async def test_a_release_rolls_stage_by_stage(
         await rolling.kedge("rollout", "watch", "weekly")
         found = await rolling.until(lambda f: f["state"] == "done")
         assert rolling.releases() == {"A": "", "B": "n[1-8]"} and found["done"] == 8
-        image = cluster.operations.node("n3")["discovered"]["image.running"]["value"]
+        image = rolling.cluster.operations.node("n3")["discovered"]["image.running"]["value"]
         assert image.startswith("registry.example:5000/compute:2@sha256:")
         # and back, as easily
         await rolling.kedge("rollout", "rollback", "weekly", "--yes")
@@ -126,10 +137,7 @@ async def test_a_release_rolls_stage_by_stage(
 async def test_a_failed_gate_stops_it_until_a_person_speaks(
     environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with running(environment) as cluster:
-        cluster.write("1")
-        rolling = Rolling(cluster, capsys)
-        await rolling.prepare(status=3)
+    async with rolled(environment, capsys, status=3) as rolling:
         await rolling.kedge("rollout", "start", "weekly", "--release", "B", "--yes")
         found = await rolling.until(lambda f: f["state"] == "paused")
         assert "gate hpl of stage canary failed: status 3" in found["why"]
@@ -139,7 +147,7 @@ async def test_a_failed_gate_stops_it_until_a_person_speaks(
         await rolling.kedge("rollout", "rollback", "weekly", "--yes")
         await rolling.until(lambda f: f["state"] == "rolled_back")
         assert rolling.releases() == {"A": "n[1-8]", "B": ""}
-        told = cluster.operations.events()
+        told = rolling.cluster.operations.events()
         assert {"paused", "rollback", "rolled_back"} <= {
             row["after"] for row in told if row["what"] == "rollout"
         }
@@ -148,11 +156,8 @@ async def test_a_failed_gate_stops_it_until_a_person_speaks(
 async def test_a_gate_that_never_ends_is_ended(
     environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with running(environment) as cluster:
-        cluster.write("1")
-        rolling = Rolling(cluster, capsys)
-        text = WEEKLY.replace("exit %s", "sleep 1000.5") % (environment, "1s")
-        await rolling.prepare(text=text)
+    text = WEEKLY.replace("exit %s", "sleep 1000.5") % (environment, "1s")
+    async with rolled(environment, capsys, text=text) as rolling:
         await rolling.kedge("rollout", "start", "weekly", "--release", "B", "--yes")
         found = await rolling.until(lambda f: f["state"] == "paused")
         assert "did not end within 1 s" in found["why"]
@@ -164,11 +169,8 @@ async def test_a_gate_that_never_ends_is_ended(
 async def test_what_makes_no_sense_is_refused_before_anything_is_done(
     environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with running(environment) as cluster:
-        cluster.write("1")
-        rolling = Rolling(cluster, capsys)
-        await rolling.prepare()
-        site = str(cluster.site)
+    async with rolled(environment, capsys) as rolling:
+        site = str(rolling.cluster.site)
         cases = {
             "unknown gate 'hpll'": "stages: [{ name: a, count: 1, gates: [hpll] }]",
             "has no deadline": "gates: { g: { command: 'true' } }\nstages: [{ name: a, count: 1 }]",
@@ -190,7 +192,7 @@ async def test_what_makes_no_sense_is_refused_before_anything_is_done(
             start = ("rollout", "start", "weekly", "--release", "B", "--yes")
             assert words in await rolling.kedge(*start, status=1)
         rolling.describe()
-        (cluster.site / "rollouts/other.yaml").write_text(WEEKLY % (environment, 0, "5s"))
+        (rolling.cluster.site / "rollouts/other.yaml").write_text(WEEKLY % (environment, 0, "5s"))
         await rolling.kedge("apply", site, "--yes")
         start = ("rollout", "start", "weekly", "--release")
         assert "no release 'C'" in await rolling.kedge(*start, "C", "--yes", status=1)
@@ -203,16 +205,13 @@ async def test_what_makes_no_sense_is_refused_before_anything_is_done(
         assert "would be in two rollouts" in await rolling.kedge(*start, status=1)
         await rolling.kedge("rollout", "abort", "weekly", "--yes")
         with pytest.raises(KedgeError, match="it is over"):
-            cluster.operations.rollouts.say("weekly", "abort", "", False, "x")
+            rolling.cluster.operations.rollouts.say("weekly", "abort", "", False, "x")
 
 
 async def test_a_node_that_a_person_holds_is_left_alone(
     environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with running(environment) as cluster:
-        cluster.write("1")
-        rolling = Rolling(cluster, capsys)
-        await rolling.prepare()
+    async with rolled(environment, capsys) as rolling:
         await rolling.kedge("node", "hold", "n5", "--reason", "ticket 7")
         await rolling.kedge("rollout", "start", "weekly", "--release", "B", "--yes")
         await rolling.until(lambda f: f["waits"] and "for approval" in f["waits"][0])
@@ -241,11 +240,8 @@ async def test_killed_at_any_moment_it_goes_on(
     environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The master is killed with -9 again and again; the rollout comes to the same end."""
-    async with running(environment) as cluster:
-        cluster.write("1")
-        rolling = Rolling(cluster, capsys)
-        text = (WEEKLY % (environment, 0, "30s")).replace(", approval: manual", "")
-        await rolling.prepare(text=text)
+    text = (WEEKLY % (environment, 0, "30s")).replace(", approval: manual", "")
+    async with rolled(environment, capsys, text=text) as rolling:
         await rolling.kedge("rollout", "start", "weekly", "--release", "B", "--yes")
     here = Path(__file__).parent
     code = SERVE.format(tests=str(here.parent), here=str(here), folder=str(environment))
@@ -256,8 +252,7 @@ async def test_killed_at_any_moment_it_goes_on(
             assert served.stdout is not None and served.stdout.readline() == "up\n"
             await asyncio.sleep(pause_s)
             served.send_signal(signal.SIGKILL)
-    async with running(environment) as cluster:
-        rolling = Rolling(cluster, capsys)
+    async with rolled(environment, capsys, again=True) as rolling:
         await rolling.until(lambda f: f["state"] == "done", machines_forget=True)
         assert rolling.releases() == {"A": "", "B": "n[1-8]"}
 
@@ -280,10 +275,7 @@ stages:
 async def test_a_slower_release_fails_against_the_old_one(
     environment: Path, capsys: pytest.CaptureFixture[str], speed: str, state: str
 ) -> None:
-    async with running(environment) as cluster:
-        cluster.write("1")
-        rolling = Rolling(cluster, capsys)
-        await rolling.prepare(text=COMPARED % speed)
+    async with rolled(environment, capsys, text=COMPARED % speed) as rolling:
         await rolling.kedge("rollout", "start", "weekly", "--release", "B", "--yes")
         found = await rolling.until(lambda f: f["state"] == state)
         told = found["stages"][0]["gates"][0]["why"]
@@ -303,40 +295,33 @@ async def test_a_release_that_does_not_boot_goes_back_by_itself(
         await carry_out(self, mutation, *rest)
 
     monkeypatch.setattr(Machines, "carry_out", broken)
-    async with running(environment) as cluster:
-        cluster.write("1")
-        rolling = Rolling(cluster, capsys)
-        text = (WEEKLY % (environment, 0, "30s")).replace("count: 2", "count: 1")
-        await rolling.prepare(text="on_failure: rollback\n" + text)
+    text = (WEEKLY % (environment, 0, "30s")).replace("count: 2", "count: 1")
+    async with rolled(environment, capsys, text="on_failure: rollback\n" + text) as rolling:
         await rolling.kedge("rollout", "start", "weekly", "--release", "B", "--yes")
         found = await rolling.until(lambda f: f["state"] == "rolling_back", 120)
         assert "the kernel panics" in found["why"] and "quarantined" in found["why"]
         found = await rolling.until(lambda f: f["state"] == "rolled_back", 120)
         assert rolling.releases() == {"A": "n[1-8]", "B": ""}
-        rows = cluster.operations.status()
+        rows = rolling.cluster.operations.status()
         assert {row["phase"] for row in rows} == {"converged"}
-        log = cluster.operations.events(limit=10_000)
+        log = rolling.cluster.operations.events(limit=10_000)
         assert sum(e["subject"] == "image.activate" and "panics" in e["cause"] for e in log) >= 3
 
 
 async def test_a_gate_that_ran_when_the_head_ended_gets_all_its_time_again(
     environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with running(environment) as cluster:
-        cluster.write("1")
-        rolling = Rolling(cluster, capsys)
-        text = WEEKLY.replace("exit %s", "test -f gate.go || sleep 1000.75") % (environment, "5s")
-        await rolling.prepare(text=text)
+    text = WEEKLY.replace("exit %s", "test -f gate.go || sleep 1000.75") % (environment, "5s")
+    async with rolled(environment, capsys, text=text) as rolling:
         await rolling.kedge("rollout", "start", "weekly", "--release", "B", "--yes")
         await rolling.until(lambda f: f["stages"][0]["gates"][0]["state"] == "running")
-        found = cluster.operations.rollouts.show("weekly")
+        found = rolling.cluster.operations.rollouts.show("weekly")
         began = found["stages"][0]["gates"][0]["since"]
     gone = subprocess.run(["ps", "ax"], capture_output=True, check=True).stdout
     assert b"1000.75" not in gone, "it ended with the head"
     (environment / "state/rollouts/weekly/site").mkdir(parents=True, exist_ok=True)
     (environment / "state/rollouts/weekly/site/gate.go").write_text("")
-    async with running(environment) as cluster:
-        rolling = Rolling(cluster, capsys)
+    async with rolled(environment, capsys, again=True) as rolling:
         found = await rolling.until(
             lambda f: f["stages"][0]["state"] == "done", machines_forget=True
         )
