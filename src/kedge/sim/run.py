@@ -29,6 +29,7 @@ from kedge.sim.scenario import Scenario
 from kedge.sim.scheduler import JobMix
 from kedge.sim.shape import Shape, files_of
 from kedge.sim.world import World
+from kedge.site.rollouts import read_rollouts
 
 LOOK_S = 30.0
 """How often it is looked whether the cluster has come to rest, and progress is told."""
@@ -215,6 +216,7 @@ def run(
     world = World(scenario.seed)
     shape = scenario.shape
     files = {**(scenario.files or files_of(shape)), **scenario.rollouts}
+    read_rollouts(files)
     with tempfile.TemporaryDirectory(prefix="kedge-sim-", dir=MEMORY) as folder:
         cluster = Cluster(
             world,
