@@ -10,7 +10,7 @@ import pytest
 from test_rollout_slurm import Rolling, jobs_seen
 from test_slurm import batch, files, fresh, master, pytestmark, row, service, until
 
-from kedge.master.serve import Master
+from kedge.master.assembly import Master
 from slurm_cluster import Slurm
 
 __all__ = ("batch", "fresh", "pytestmark")

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from kedge.lib.errors import KedgeError
+from kedge.master.assembly import Master
 from kedge.master.host import Host
-from kedge.master.serve import Master, running
+from kedge.master.serve import running
 from kedge.master.settings import Settings
 from kedge.modules.boot import module as boot
 from kedge.modules.health import module as health

@@ -17,9 +17,9 @@ from kedge.core.kinds import Anything, Enum, Integer
 from kedge.core.module import Module
 from kedge.core.variable import Relation
 from kedge.lib.errors import KedgeError
+from kedge.master.assembly import Master
 from kedge.master.loading import Loaded
 from kedge.master.manners import OBSERVES_LEAST
-from kedge.master.serve import Master
 
 Spoil = Callable[[Module, Any], None]
 

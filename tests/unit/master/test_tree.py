@@ -13,7 +13,7 @@ from tree_world import LEASE_S, World, site, tree_world
 
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import expand
-from kedge.master.serve import Master
+from kedge.master.assembly import Master
 
 NODES = ("n1", "n2", "n3")
 

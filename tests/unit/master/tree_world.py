@@ -14,8 +14,9 @@ from typing import Any
 
 from kedge.core.kinds import Enum
 from kedge.core.module import Module
+from kedge.master.assembly import Master
 from kedge.master.host import Host
-from kedge.master.serve import Master, running
+from kedge.master.serve import running
 from kedge.master.settings import Settings
 from kedge.sync.child import Child, ChildOptions
 from kedge.sync.wire import Epoch
