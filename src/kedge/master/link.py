@@ -41,6 +41,8 @@ class Link:
         self._records: dict[str, dict[str, bytes]] = {}
         self._written: dict[str, Epoch] = {}  # in which tenure a record was last written whole
         self.keys: dict[str, tuple[Epoch, bytes]] = {}
+        self.ended: dict[str, Epoch] = {}
+        """The boot of each node that was over when one was begun from here."""
         self._adopted: set[tuple[str, str]] = set()
         self.tenure: Callable[[str], Epoch | None] = lambda _: own_tenure
         own_tenure = Epoch(term, 0)
@@ -135,6 +137,8 @@ class Link:
         """Let the node of a permit join, once."""
         now = self._clock.now()
         epoch = Epoch(permit.term, permit.counter)
+        if permit.node in self.keys:
+            self.ended[permit.node] = self.keys[permit.node][0]
         self.parent.admit(permit.node, epoch, permit.token, now + lasts_s)
 
     def revoke(self, node: str) -> None:
@@ -146,6 +150,7 @@ class Link:
         self._records.pop(node, None)
         self._written.pop(node, None)
         self.keys.pop(node, None)
+        self.ended.pop(node, None)
         self.parent.forget(node)
         self._writes.put(KIND, node, None)
 

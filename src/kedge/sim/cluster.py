@@ -124,6 +124,8 @@ class Cluster:
 
     def _boot_urls(self, node: str) -> list[str]:
         """Who may answer a node that boots: the parents of its group, then the master."""
+        master = self.head.master
+        self.site = (master.head.site if master is not None else None) or self.site
         group = self.site.groups.get(self.site.nodes[node].group)
         parents = group.parents if group is not None else ()
         ends = dict.fromkeys([*(HEAD if p == MASTER else p for p in parents), HEAD])

@@ -7,11 +7,13 @@ person would.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from kedge.core.kinds import Value
+from kedge.lib import nodeset
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
 from kedge.modules.scheduler.driver import OURS
@@ -65,6 +67,22 @@ def _power(action: str) -> Callable[[Operations, str, Mapping[str, Value]], obje
     return lambda operations, nodes, args: operations.power(nodes, action, BY)
 
 
+_GROUP = re.compile(r'^(\s*([\w-]+):\s*{\s*nodes:\s*)"([^"]*)"', re.MULTILINE)
+"""A group as a simulated site's file has it: ``rack1: { nodes: "n[1-3]", ...``."""
+
+
+def _move(operations: Operations, nodes: str, args: Mapping[str, Value]) -> None:
+    """Edit the groups in the site's file, and apply it."""
+    moved = nodeset.expand(nodes)
+
+    def edit(found: re.Match[str]) -> str:
+        rest = [name for name in nodeset.expand(found[3]) if name not in moved]
+        return f'{found[1]}"{fold([*rest, *moved] if found[2] == args["to"] else rest)}"'
+
+    files = operations._wishes.intent.files  # pyright: ignore[reportPrivateUsage]
+    operations.apply({name: _GROUP.sub(edit, text) for name, text in files.items()}, BY)
+
+
 async def _begin(operations: Operations, name: str, args: Mapping[str, Value]) -> None:
     """Make a release of a folder's ``files``, and roll it."""
     release = str(args.get("release", RELEASE))
@@ -80,6 +98,7 @@ def _say(verb: str) -> Callable[[Operations, str, Mapping[str, Value]], object]:
 
 _KNOWN = (
     Command("set", "kedge node set", _set, {"values": "{image.wanted: registry.sim:5000/a:2}"}),
+    Command("move", "kedge apply", _move, {"to": "rack2"}),
     Command("hold", "kedge node hold", _hold, {"reason": "broken fan"}),
     Command("release", "kedge node release", lambda o, nodes, args: o.release(nodes, BY)),
     Command("retry", "kedge node retry", lambda o, nodes, args: o.retry(nodes, BY)),

@@ -51,6 +51,8 @@ from kedge.sync.events import Discovered, Joined, Left, Lost, ParentEvent, Resum
 from kedge.sync.wire import Epoch
 
 LOOK_S = 1.0
+ARRIVED_S = 300.0
+"""So long the agent of a node that moved to another owner may take to come to a new parent."""
 
 
 class Delegation:
@@ -272,6 +274,8 @@ class Delegation:
         if come:
             self._parts_stale()
             self._head.owner_changed(come)
+            loop = asyncio.get_running_loop()
+            loop.call_later(ARRIVED_S, self._arrived, come)
         self._tell_parents(site)
         acted = {group: self.ownership.elsewhere_of(group) for group in site.groups}
         changed = {group for group in acted if self._acted.get(group, "") != acted[group]}
@@ -307,6 +311,11 @@ class Delegation:
                     raw = encode(list(self.addresses(name)))
                     if self._link.entry(name, "parents") != raw:
                         self._link.put(name, "parents", raw)
+
+    def _arrived(self, names: list[str]) -> None:
+        for name in names:
+            self.relayed.only(name, self.ownership.parents(self.ownership.group_of(name)))
+            self._owner_stale(name)
 
     def _leave(self, site: Site) -> None:
         """Tell the agents of nodes that leave the master where to report from now on."""

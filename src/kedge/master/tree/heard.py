@@ -16,6 +16,8 @@ from kedge.master.link import Link
 from kedge.master.reports import BY, take_in
 from kedge.sync.wire import Epoch
 
+NEVER = Epoch(0, -1)
+
 
 class Report(NamedTuple):
     """All that an agent reported, with its place in the order of reports."""
@@ -77,8 +79,8 @@ class Heard:
         """A report came, or (None) there is none that is newer than what is heard here."""
         report = report_of(told)
         before = self._reports.pop(node, None)
-        if report is None:
-            return
+        if report is None or report.epoch <= self._link.ended.get(node, NEVER):
+            return  # (what was said in a boot that is over counts for nothing)
         here = report_here(self._link, node)
         if here is not None and (here.attached or here.stamp > report.stamp):
             return

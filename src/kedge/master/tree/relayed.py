@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -98,6 +98,12 @@ class Relayed:
             reports, key=lambda name: (reports[name].attached, reports[name].stamp, there(name))
         )
         return by, reports[by]
+
+    def only(self, node: str, parents: Collection[str]) -> None:
+        """What others than these said of a node counts no more: it has other parents for long enough."""
+        reports = self._reports.get(node, {})
+        for by in [by for by in reports if by not in parents]:
+            del reports[by]
 
     def forget(self, nodes: Mapping[str, object]) -> None:
         """Drop what is known of nodes that are in no site any more."""
