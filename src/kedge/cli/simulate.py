@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kedge.sim.result import Progress, Result
     from kedge.sim.scenario import Scenario
 
-TOLD_EVERY_S = 0.5
+TOLD_EVERY_S, LOGGED_EVERY_S = 0.5, 30.0
 
 
 @click.command("run")
@@ -222,13 +222,19 @@ def _shrunk(scenario: Scenario, result: Result) -> Scenario:
 
 
 def _teller(what: str) -> Callable[[Progress], None]:
-    """Tells a terminal of the progress, now and then."""
-    told_at = 0.0
+    """Tells of the progress: a terminal twice a second, a log twice a minute."""
+    is_terminal = sys.stderr.isatty()
+    every_s = TOLD_EVERY_S if is_terminal else LOGGED_EVERY_S
+    told_at = time.monotonic()
 
     def tell(progress: Progress) -> None:
         nonlocal told_at
-        if time.monotonic() - told_at >= TOLD_EVERY_S:
-            told_at = time.monotonic()
+        if time.monotonic() - told_at < every_s:
+            return
+        told_at = time.monotonic()
+        if not is_terminal:
+            say(f"{what}: {_progress(progress)}")
+        else:
             show_status(f"{what}: {_progress(progress)}")
 
     return tell
