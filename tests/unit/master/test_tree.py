@@ -271,6 +271,36 @@ def test_an_order_outlives_its_owner_and_answers_the_next(tmp_path: Path) -> Non
     asyncio.run(work())
 
 
+def test_a_budget_is_shared_and_the_ledger_outlives_the_master(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tree_world(tmp_path) as world:
+            sm1 = await world.start("sm1")
+            more = "budgets: { box.switch_on: { cluster: 4 }, out_of_service: { cluster: 2 } }\n"
+            world.master.operations.apply(site("sm1, sm2", more), "test")
+            await until(lambda: world.converged(*NODES, "m1", "m2"), 20)
+
+            def share(master: Master, budget: str) -> int:
+                rows = {row["budget"]: row for row in master.operations.looks.budgets()}
+                assert rows[budget]["limit"] == {"box.switch_on": 4, "out_of_service": 2}[budget]
+                return rows[budget]["share"]
+
+            both = "box.switch_on", "out_of_service"
+            await until(lambda: share(sm1, "box.switch_on") >= 1, 10)
+            for budget in both:
+                assert share(world.master, budget) + share(sm1, budget) <= 4 - 2 * (
+                    budget == both[1]
+                )
+            held = world.master.store.records("share")["box.switch_on cluster"]["sm1"]
+            await world.stop("master")
+            await world.start("master")
+            again = world.master.store.records("share")["box.switch_on cluster"]["sm1"]
+            assert again == held and held[0] >= 1
+            await until(lambda: share(world.master, "box.switch_on") >= 1, 20)
+            assert share(world.master, "box.switch_on") + share(sm1, "box.switch_on") <= 4
+
+    asyncio.run(work())
+
+
 def plan(master: Master, node: str) -> dict[str, Any]:
     (found,) = master.operations.plan(node)
     return found
