@@ -104,6 +104,7 @@ class Cluster:
         if self.scheduler is not None:
             self.watch.busy = self.scheduler.busy_words
             self.scheduler.overruled = self.watch.overruled
+            self.scheduler.returns = self.watch.returned
 
     def close(self) -> None:
         """Everything ends."""

@@ -181,17 +181,12 @@ class RolloutWatch:
         return self._cluster.machines[node].stage == RUNNING
 
     def _is_back(self, one: Rolling, node: str) -> bool:
-        """Whether a node serves, and runs what it is configured with (or Kedge must think so: a system that
-        was told to shut down and is not wanted to any more says that it runs, until it is off); or a
-        person has it as it is."""
-        condition = self._cluster.condition(node)
-        phase = condition.phase if condition is not None else ""
-        if phase == "converged" and self._told(self._cluster.head, node):
-            return True
+        """Whether a node serves, and runs what it is configured with; or a person has it as it is."""
         if not self._serves(node):
             return False
-        left = phase == "held" or node in one.progress.accepted
-        return left or self.runs(node, self._wanted.get(node, ""))
+        condition = self._cluster.condition(node)
+        held = condition is not None and condition.phase == "held"
+        return held or node in one.progress.accepted or self.runs(node, self._wanted.get(node, ""))
 
     def runs(self, node: str, release: str) -> bool:
         """Whether a machine really runs an image of a release (empty: of the site)."""

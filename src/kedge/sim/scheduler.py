@@ -116,6 +116,8 @@ class SimulatedScheduler:
         self.tally = JobTally()
         self.overruled: Callable[[str, str, str], None] = lambda node, what, reason: None
         """Hears of every drain of somebody else that Kedge ends or changes."""
+        self.returns: Callable[[str], None] = lambda node: None
+        """Hears of every node that Kedge gives back."""
         self.nodes = {name: SchedulerNode(name) for name in machines}
         self._machines = machines
         self._jobs = 0
@@ -165,6 +167,8 @@ class SimulatedScheduler:
                 node.down = False
 
     def _check(self, node: SchedulerNode, what: str, by: str) -> None:
+        if by == KEDGE and what == "resume":
+            self.returns(node.name)
         if by == KEDGE and node.drained and not node.reason.startswith(OURS):
             self.overruled(node.name, what, node.reason)
 

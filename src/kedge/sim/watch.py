@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kedge.agent.place import RUNNING
 from kedge.core.events import Effect, EndStep, StartStep
 from kedge.lib.errors import KedgeError
 from kedge.sim.budget_watch import BudgetWatch
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 OPERATION_S = 20.0
 """How long a destructive step may take until it has its effect, as leases reckon (`kedge.core.lease`)."""
+ENDS_WITHIN_S = 60.0
+"""How long a system takes to end, of which Kedge knows that it told it to."""
 COMMAND_LASTS_S = 60.0
 """How long after its step ended a command may still reach a BMC: it was on its way."""
 
@@ -75,6 +78,7 @@ class Watch:
 
     def __init__(self, world: World, stage_of: Callable[[str], str]) -> None:
         self._world = world
+        self._stage_of = stage_of
         self.violations: list[Violation] = []
         self.tally = Tally()
         self.commanding = False
@@ -83,6 +87,7 @@ class Watch:
         self.rollouts: RolloutWatch | None = None
         self.quiet_since: float | None = None
         self._intents: dict[str, Intent] = {}
+        self._ending: dict[str, float] = {}
         self.steps_of: Counter[str] = Counter()
         self._steps: dict[str, dict[str, Step]] = {}
         self._ended: dict[str, float] = {}
@@ -146,6 +151,8 @@ class Watch:
         """A command reached a BMC."""
         self.mark("bmc", source, node, what)
         self.tally.commands[what] += 1
+        if what == "shut_down":
+            self._ending[node] = self._world.now
         program = self.programs.get(source)
         if what in ("off", "shut_down") and program is not None:
             self._acts(program, node, what)
@@ -177,6 +184,13 @@ class Watch:
         self.mark("gate", rollout, gate, passed)
         if self.rollouts is not None:
             self.rollouts.gate_ended(rollout, gate, passed)
+
+    def returned(self, node: str) -> None:
+        """Kedge gives a node back to the scheduler."""
+        ending_s = self._world.now - self._ending.get(node, -1e9)
+        if ending_s < ENDS_WITHIN_S and self._stage_of(node) != RUNNING:
+            self.violated("no jobs on a node that ends", f"{node} is given back {ending_s:.0f} s after it "
+                          f"was told to shut down, and is at {self._stage_of(node)!r}")  # fmt: skip
 
     def overruled(self, node: str, what: str, reason: str) -> None:
         """Somebody's drain was ended or given another reason by Kedge."""

@@ -6,6 +6,7 @@ Only absolute commands go to a BMC: a cycle is off, seen to be off, then on.
 from __future__ import annotations
 
 import asyncio
+from weakref import WeakKeyDictionary
 
 from kedge.core.kinds import Enum, Integer, Struct, Text
 from kedge.core.module import Module
@@ -42,6 +43,11 @@ POLL_S = 30.0
 """How often a BMC is asked when nothing happens; around a step it is asked at once."""
 
 
+ENDS_WITHIN_S = 90.0
+"""How long a system that was told to shut down may take, until it is taken to go on."""
+
+_leaving: WeakKeyDictionary[Io, dict[str, float]] = WeakKeyDictionary()
+
 ASK_AGAIN_S, ASKED_AGAIN = 20.0, 3
 """A system that has come up a moment ago may not listen to its power button yet."""
 
@@ -49,7 +55,15 @@ ASK_AGAIN_S, ASKED_AGAIN = 20.0, 3
 @module.discovers(state, every_s=POLL_S, timeout_s=30.0)
 async def read(node: Node, io: Io) -> None:
     """Ask the BMC whether the node has power."""
-    io.observe(node.name, {state.name: await ask(node, io, lambda driver: driver.read())}, by="bmc")
+    seen = await ask(node, io, lambda driver: driver.read())
+    leaving, now = _leaving.setdefault(io, {}), asyncio.get_running_loop().time()
+    if seen == "on" and leaving.get(node.name, now) > now:
+        raise KedgeError(
+            "power.leaving", "its system was told to shut down, and may still do so",
+            where=node.name,
+        )  # fmt: skip
+    leaving.pop(node.name, None)
+    io.observe(node.name, {state.name: seen}, by="bmc")
 
 
 @module.mutates(state, "off", "on", cost_s=5, timeout_s=60.0, budgets=("power.inrush",))
@@ -75,12 +89,25 @@ async def switch_on(node: Node, io: Io) -> None:
 )
 async def shut_down(node: Node, io: Io) -> None:
     """Ask the running system to end and to switch the node off; ask again while the node has power."""
-    await ask(node, io, lambda driver: driver.shut_down())
-    for _ in range(ASKED_AGAIN):
-        await asyncio.sleep(ASK_AGAIN_S)
-        if await ask(node, io, lambda driver: driver.read()) != "on":
-            return
+    try:
         await ask(node, io, lambda driver: driver.shut_down())
+        for _ in range(ASKED_AGAIN):
+            await asyncio.sleep(ASK_AGAIN_S)
+            if await ask(node, io, lambda driver: driver.read()) != "on":
+                return
+            await ask(node, io, lambda driver: driver.shut_down())
+    except asyncio.CancelledError:
+        _doubt(node, io)
+        raise
+
+
+def _doubt(node: Node, io: Io) -> None:
+    """Nobody wants the shut-down any more, but a system that was told to end ends: until it is off, or has
+    gone on for long, nobody knows what of the node lasts."""
+    if node.seen(state.name) == "on":
+        until = asyncio.get_running_loop().time() + ENDS_WITHIN_S
+        _leaving.setdefault(io, {})[node.name] = until
+        io.observe(node.name, {state.name: None}, by="bmc")
 
 
 @module.mutates(state, "on", "off", cost_s=5, surcharge_s=120, timeout_s=60.0, destructive=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from kedge.core.kinds import Anything, Enum, Integer, Text, Value
 from kedge.core.module import Module
 from kedge.core.variable import Relation
+from kedge.lib.errors import KedgeError
 from kedge.modules.port import Io, Node
 from kedge.modules.scheduler import actions
 from kedge.modules.scheduler.driver import OURS
@@ -143,6 +144,11 @@ module.edge(
 )
 async def resume(node: Node, io: Io) -> None:
     """Take the node back into service: it is healthy, and runs what is configured."""
+    if node.seen("power.state") != "on":
+        raise KedgeError(
+            "scheduler.leaving", "it is not sure that the node goes on running", where=node.name,
+            why="it was told to shut down a moment ago, or its BMC does not say that it has power",
+        )  # fmt: skip
     await watch_of(io).give("resume", node)
 
 

@@ -96,17 +96,25 @@ class Orders:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         batch.nodes.append(node)
-        errors = await asyncio.shield(batch.told)
+        try:
+            errors = await asyncio.shield(batch.told)
+        except asyncio.CancelledError:
+            if node in batch.nodes:
+                batch.nodes.remove(
+                    node
+                )  # nobody wants it any more: do not say it, if it was not said
+            raise
         if node in errors:
             raise errors[node]
 
     async def _flush(self, kind: Kind, batch: _Batch) -> None:
         await asyncio.sleep(GATHER_S)
         del self._batches[kind]
+        nodes = tuple(batch.nodes)
         try:
-            batch.told.set_result(await self._tell(kind, batch.nodes))
+            batch.told.set_result(await self._tell(kind, nodes) if nodes else {})
         except KedgeError as error:
-            batch.told.set_result(dict.fromkeys(batch.nodes, error))
+            batch.told.set_result(dict.fromkeys(nodes, error))
         finally:
             if not batch.told.done():
                 batch.told.cancel()
