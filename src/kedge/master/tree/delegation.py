@@ -7,7 +7,6 @@ report, passes on what people ask for, and what agents report to parents that ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 
 from kedge.core.lease import MASTER, LeaseTerms
 from kedge.master.clock import Clock
@@ -18,29 +17,24 @@ from kedge.master.link import Link
 from kedge.master.permits import Permits
 from kedge.master.secrets import Secrets
 from kedge.master.tree.asks import Asks
+from kedge.master.tree.down import Down
 from kedge.master.tree.entries import (
     AGENT,
-    ASK,
     ASKED,
     HEALTH,
     HELD,
     KEY,
     LEASE,
-    LEAVING,
     LOG,
     ORDERS,
-    SEEN,
     VIEW,
     WISH,
     is_peer,
-    pack,
-    peer_of,
     unpack,
 )
 from kedge.master.tree.heard import Heard
 from kedge.master.tree.logs import LogDown
 from kedge.master.tree.ownership import Ownership
-from kedge.master.tree.parts import secret_parts, site_parts
 from kedge.master.tree.relayed import Relayed
 from kedge.master.tree.shares import Shares
 from kedge.master.tree.shown import Shown
@@ -70,7 +64,7 @@ class Delegation:
         terms: LeaseTerms,
         term: int,
     ) -> None:
-        self._head, self._link, self._permits, self._secrets = head, link, permits, secrets
+        self._head, self._link, self._permits = head, link, permits
         self._clock, self._term = clock, term
         self.ownership = Ownership(head, store, clock, terms, term, self._given)
         self.submasters = SubMasters(head, link, permits, self.ownership, store, clock)
@@ -82,19 +76,14 @@ class Delegation:
         self._heard = Heard(head, link)
         self._acted: dict[str, str] = {}
         self.asks = Asks(head, self.ownership, self.submasters, term)
-        self.url: Callable[[], str] = lambda: ""
-        """Where the master's blobs are served; empty: nowhere."""
-        self.address: Callable[[], str] = lambda: ""
-        """Where agents find the master itself."""
-        self.modules: Mapping[str, object] = {}
-        """The master's settings of modules, which sub-masters that have none go by."""
+        self.down = Down(link, secrets, self.ownership, self.submasters, self.relayed, self.shares)
         head.elsewhere = self.ownership.elsewhere
         link.tenure = self.ownership.tenure
         permits.tenure = lambda node: (self.ownership.term(node), 0)
 
     def addresses(self, node: str) -> tuple[str, ...]:
         """Where a node's agent may report; nothing where only the master is."""
-        return self.submasters.addresses(node, self.address())
+        return self.down.addresses(node)
 
     # ---- what comes up
 
@@ -130,7 +119,7 @@ class Delegation:
         kind += slash
         if name == LEASE and told is not None:
             if self.ownership.arbiter.saw(known.name, int(told), self._clock.now()):
-                self._answer(known)
+                self.down.answer(known)
         elif name == HEALTH and told is not None:
             if known.health.get("address") != told["address"]:
                 self._parts_stale()
@@ -173,79 +162,6 @@ class Delegation:
             known.parts.clear()
             known.stale = True
 
-    # ---- what goes down
-
-    def _answer(self, known: SubMaster) -> None:
-        """Answer a renewal at once, without looking at anything else."""
-        answer = pack(self.ownership.arbiter.answer(known.name))
-        known.down[LEASE] = answer
-        self._link.put(peer_of(known.name), LEASE, answer)
-
-    def _say(self, known: SubMaster, site: Site) -> None:
-        """Tell a sub-master everything as it is now; only changes travel."""
-        known.stale = False
-        groups = sorted(g.name for g in site.groups.values() if known.name in g.parents)
-        if not known.parts:
-            moving = self.ownership.moving
-            known.moving = {n: moving.as_it_was(n, known.name) for n in moving.nodes}
-            known.parts = site_parts(site, groups, self._common(), known.moving)
-            for name, before in known.moving.items():
-                if before is not None:
-                    addresses = self.addresses(name) or (self.address(),)
-                    known.parts[LEAVING + name] = pack(list(addresses))
-            known.parts.update(secret_parts(site, known.parts, self._secrets, self.modules))
-        down = {
-            **known.parts,
-            LEASE: pack(self.ownership.arbiter.answer(known.name)),
-            **known.handed,
-            **self.shares.told(known.name),
-        }
-        for name in (node for group in groups for node in site.groups[group].nodes):
-            if name in known.moving:
-                continue
-            key = self._link.keys.get(name)
-            if key is not None:
-                epoch, secret = key
-                told = {"term": epoch.term, "counter": epoch.counter, "key": secret}
-                down[KEY + name] = pack(told)
-        down.update({ASK + name: raw for name, raw in known.asks.items()})
-        down.update(self._seen(known, groups, site))
-        if down != known.down:
-            gone = dict.fromkeys(known.down.keys() - down.keys())
-            known.down = down
-            self._link.put_all(peer_of(known.name), {**down, **gone})
-
-    def _common(self) -> dict[str, object]:
-        terms = self.ownership.arbiter.terms
-        known = self.submasters.known
-        return {
-            "url": self.url(),
-            "shares": True,
-            "modules": self.modules,
-            "lease": [terms.duration_s, terms.operation_s, terms.drift],
-            "addresses": {
-                MASTER: self.address(),
-                **{name: each.health.get("address", "") for name, each in known.items()},
-            },
-        }
-
-    def _seen(self, known: SubMaster, groups: list[str], site: Site) -> dict[str, bytes]:
-        """For the owner: what agents report to other parents."""
-        found: dict[str, bytes] = {}
-        for group in groups:
-            if self.ownership.owner(group) != known.name:
-                continue
-            for name in site.groups[group].nodes:
-                if name in known.moving:
-                    continue
-                best = self.relayed.best(name, self.submasters.there)
-                if best is not None and best[0] != known.name:
-                    found[SEEN + name] = pack(best[1].as_entry())
-                orders = self.relayed.orders(name, known.name)
-                if orders:
-                    found[ORDERS + name] = pack(orders)
-        return found
-
     # ---- going on
 
     def begin(self) -> None:
@@ -286,7 +202,7 @@ class Delegation:
         told = self.shares.look(site)
         for name, known in self.submasters.known.items():
             if known.stale or name in told:
-                self._say(known, site)
+                self.down.say(known, site)
         for group in acted:
             if not acted[group] and site.groups[group].parents:
                 self._take_seen(group, site)

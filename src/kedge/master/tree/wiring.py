@@ -101,9 +101,9 @@ class _Root:
 
         parts.link.told = hear
         modules = settings.sections.get("modules", {})
-        delegation.modules = {name: section for name, section in modules.items() if section}
-        delegation.url = partial(_url, parts.io)
-        delegation.address = partial(_address_or_none, settings, parts.io)
+        delegation.down.modules = {name: section for name, section in modules.items() if section}
+        delegation.down.url = partial(_url, parts.io)
+        delegation.down.address = partial(_address_or_none, settings, parts.io)
         parts.io.parents_of, parts.io.peer_at = delegation.addresses, delegation.submasters.peer_at
         self._handing = Handing(delegation, parts.io, parts.supervisor)
         address = partial(_address, settings, parts.io)
