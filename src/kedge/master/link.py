@@ -20,6 +20,8 @@ from kedge.sync.wire import Epoch
 KIND = "node_key"
 ORDER = "order/"
 PERMIT_LASTS_S = 600.0
+ADOPTED_S = 300.0
+"""How long orders of a former owner wait for the step that they belong to."""
 
 
 class Link:

@@ -238,6 +238,32 @@ def test_a_reload_is_passed_on_and_other_modules_are_shown(tmp_path: Path) -> No
     asyncio.run(work())
 
 
+def test_the_master_goes_on_with_an_order_of_a_sub_master_that_died(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tree_world(tmp_path) as world:
+            await world.start("sm1")
+            world.master.operations.apply(site("sm1, master"), "test")
+            await until(lambda: world.converged(*NODES), 20)
+            world.master.operations.set_values("n[1-2]", {"box.job": "done"}, "alice")
+            agents = [world.agents[n] for n in ("n1", "n2")]
+            await until(lambda: all(agent.order() for agent in agents), 10)
+            orders = [agent.order() for agent in agents]
+            await until(lambda: world.told_orders("n1", "n2") == orders, 10)
+
+            await world.kill("sm1")
+            await until(lambda: world.owner() == "", 30)
+            await until(lambda: plan(world.master, "n1")["running"] == ["box.work"], 20)
+            await until(lambda: agents[0].port == world.ports["master"], 20)
+            await asyncio.sleep(2)
+            assert [agent.order() for agent in agents] == orders, "they were given anew"
+            for agent in agents:
+                agent.report(box__job="done")
+            await until(lambda: world.converged(*NODES), 20)
+            assert not world.cycles()
+
+    asyncio.run(work())
+
+
 def test_an_order_outlives_its_owner_and_answers_the_next(tmp_path: Path) -> None:
     async def work() -> None:
         async with tree_world(tmp_path) as world:
@@ -248,8 +274,9 @@ def test_an_order_outlives_its_owner_and_answers_the_next(tmp_path: Path) -> Non
             world.master.operations.set_values("n[1-2]", {"box.job": "done"}, "alice")
             agents = [world.agents[n] for n in ("n1", "n2")]
             await until(lambda: all(agent.order() for agent in agents), 10)
-            await until(lambda: plan(world.master, "n1")["running"] == ["box.work"], 10)
             orders = [agent.order() for agent in agents]
+            await until(lambda: world.told_orders("n1", "n2") == orders, 10)
+            assert plan(world.master, "n1")["running"] == ["box.work"]
 
             await world.kill("sm1")  # in the middle of both
             await until(lambda: world.owner() == "sm2", 20)

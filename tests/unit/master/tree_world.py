@@ -277,6 +277,12 @@ class World:
     def rows(self) -> dict[str, dict[str, Any]]:
         return {row["node"]: row for row in self.master.operations.status()}
 
+    def told_orders(self, *nodes: str) -> list[dict[str, Any]]:
+        """The orders that the master knows from the owner of these nodes."""
+        views = self.master.operations.tree._tree.relayed.views
+        raws = [views[n].orders.get("box.work", b"{}") if n in views else b"{}" for n in nodes]
+        return [json.loads(raw) for raw in raws]
+
     def cycles(self) -> list[tuple[str, str]]:
         """Machines that were switched off."""
         return [each for each in self.machines.switched if each[1] == "off"]

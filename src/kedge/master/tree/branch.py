@@ -20,7 +20,7 @@ from kedge.master.clock import Clock
 from kedge.master.encoding import encode
 from kedge.master.head import Head
 from kedge.master.late_writes import LateWrites
-from kedge.master.link import Link
+from kedge.master.link import ADOPTED_S, Link
 from kedge.master.permits import Permits
 from kedge.master.tree.entries import (
     ASK,
@@ -45,8 +45,6 @@ from kedge.master.tree.uplink import Uplink
 from kedge.sync.wire import Epoch
 
 LOOK_S = 1.0
-ADOPTED_S = 300.0
-"""How long orders of a former owner wait for the step that they belong to."""
 COUNTERS = 1_000_000
 """How many boots one start of a sub-master has room for, within a term."""
 

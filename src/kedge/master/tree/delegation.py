@@ -7,13 +7,14 @@ report, passes on what people ask for, and what agents report to parents that ar
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from kedge.core.lease import MASTER, LeaseTerms
 from kedge.master.clock import Clock
 from kedge.master.encoding import encode
 from kedge.master.head import Head
 from kedge.master.late_writes import LateWrites
-from kedge.master.link import Link
+from kedge.master.link import ADOPTED_S, Link
 from kedge.master.permits import Permits
 from kedge.master.secrets import Secrets
 from kedge.master.tree.asks import Asks
@@ -197,8 +198,9 @@ class Delegation:
         changed = {group for group in acted if self._acted.get(group, "") != acted[group]}
         self._acted = acted
         if changed:
-            nodes = self._head.nodes.items()
-            self._head.owner_changed([n for n, s in nodes if s.configuration.group in changed])
+            nodes = [n for n, s in self._head.nodes.items() if s.configuration.group in changed]
+            self._adopt(nodes)
+            self._head.owner_changed(nodes)
         told = self.shares.look(site)
         for name, known in self.submasters.known.items():
             if known.stale or name in told:
@@ -206,6 +208,15 @@ class Delegation:
         for group in acted:
             if not acted[group] and site.groups[group].parents:
                 self._take_seen(group, site)
+
+    def _adopt(self, nodes: Iterable[str]) -> None:
+        """Of nodes that are the master's own from now on: what their agents do for the former owner goes
+        on, and is not told anew."""
+        own = [n for n in nodes if not self.ownership.elsewhere_of(self.ownership.group_of(n))]
+        for name in own:
+            self._link.adopt(name, self.relayed.take_orders(name))
+        if own:
+            asyncio.get_running_loop().call_later(ADOPTED_S, self._link.drop_adopted, own)
 
     def _moving(self, group: str) -> bool:
         site = self.ownership.site

@@ -13,6 +13,7 @@ from kedge.lib.errors import KedgeError
 from kedge.master.head import Head
 from kedge.master.link import Link
 from kedge.master.tree.heard import Report, report_here, report_of
+from kedge.sync.wire import Epoch
 
 Json = dict[str, Any]
 
@@ -36,6 +37,7 @@ class Relayed:
         self._head, self._link = head, link
         self.views: dict[str, View] = {}
         self._by: dict[str, str] = {}
+        self._boots: dict[str, Epoch | None] = {}
         self._reports: dict[str, dict[str, Report]] = {}
 
     def view(self, node: str, by: str, written: object) -> None:
@@ -47,7 +49,7 @@ class Relayed:
             return
         if known is None:
             return
-        self.views[node], self._by[node] = told, by
+        self.views[node], self._by[node], self._boots[node] = told, by, self._boot(node)
         for variable, value in told.refined.items():
             if variable in self._head.graph.variables:
                 self._head.refine(node, variable, value)
@@ -73,9 +75,23 @@ class Relayed:
         return any(view is not None and view.row.get("phase") == "moving" for view in views)
 
     def orders(self, node: str, owner: str) -> dict[str, bytes]:
-        """The orders that a node's agent has from an owner before ``owner``, which has not spoken yet."""
+        """The orders that a node's agent has from an owner before ``owner``, which has not spoken yet; none
+        of an earlier boot, which the agent would carry out as new ones."""
         view = self.views.get(node)
-        return dict(view.orders) if view is not None and self._by[node] != owner else {}
+        if view is None or self._by[node] == owner or self._boots[node] != self._boot(node):
+            return {}
+        return dict(view.orders)
+
+    def take_orders(self, node: str) -> dict[str, bytes]:
+        """The same, for the master itself: no later owner gets them any more."""
+        orders = self.orders(node, MASTER)
+        if orders:
+            self.views[node] = msgspec.structs.replace(self.views[node], orders={})
+        return orders
+
+    def _boot(self, node: str) -> Epoch | None:
+        known = self._link.keys.get(node)
+        return known[0] if known is not None else None
 
     def report(self, node: str, by: str, told: object) -> None:
         """What the node's agent reported to a parent (None: that parent knows nothing any more)."""
