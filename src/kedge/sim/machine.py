@@ -44,6 +44,7 @@ class SimulatedMachine:
         self.rate = rate
         self.clock = MachineClock(outside.world.time, rate=rate)
         self.ills = Ills()
+        self.staged: Callable[[], None] = lambda: None  # its tenant, if it has one
         self.stage = "off"
         self.frozen = False
         self.has_mains = True
@@ -73,6 +74,10 @@ class SimulatedMachine:
         """What its kernel gives."""
         return self.world.streams(f"entropy {self.name}").randbytes(count)
 
+    def _enter(self, stage: str) -> None:
+        self.stage = stage
+        self.staged()
+
     # ---- power
 
     def power_on(self) -> None:
@@ -85,7 +90,7 @@ class SimulatedMachine:
         """Take its power away."""
         self._stop()
         self.has_power = False
-        self.stage = "off"
+        self._enter("off")
 
     def lose_mains(self) -> None:
         """There is no power to be had any more."""
@@ -111,7 +116,7 @@ class SimulatedMachine:
         """Its operating system ends: ``off`` or ``reboot``."""
 
         async def ending() -> None:
-            self.stage = "going down"
+            self._enter("going down")
             await self._take(self.outside.times.going_down)
             if action == "off":
                 self.world.after(0.0, self.power_off)
@@ -179,17 +184,17 @@ class SimulatedMachine:
     async def _live(self) -> None:
         """From the firmware to the image, again and again."""
         while True:
-            self.stage = "firmware"
+            self._enter("firmware")
             await self._take(self.outside.times.firmware)
             if self.ills.sits_in_firmware or not (self._network_once or self.network_first):
                 await asyncio.get_running_loop().create_future()
             self._network_once = False
-            self.stage = "loader"
+            self._enter("loader")
             try:
                 kernel = await self._load()
             except (OSError, ipxe.Failed):
                 continue  # the firmware begins its list of devices again
-            self.stage = "kernel"
+            self._enter("kernel")
             await self._take(self.outside.times.kernel)
             self._arguments = kernel.arguments
             await self._run_layer0()
@@ -213,14 +218,14 @@ class SimulatedMachine:
     async def _run_layer0(self) -> None:
         layer0 = self._arguments.partition("kedge.layer0=")[2].partition(" ")[0]
         await fetch_until(self, f"{self.url()}/blobs/{layer0}", give_up_s=0)
-        self.stage = LAYER0
+        self._enter(LAYER0)
         while not self.memory.load_object("state.json").get("image"):
             await self._run_agent(LAYER0)
             if not self.memory.load_object("state.json").get("image"):
                 await asyncio.sleep(5.0)
 
     async def _run_image(self) -> None:
-        self.stage = "init"
+        self._enter("init")
         self.begin(self._bring_up_init())
         while True:
             await self._run_agent(RUNNING)
@@ -231,7 +236,7 @@ class SimulatedMachine:
         image = str(self.memory.load_object("state.json")["image"])
         if not self.ills.init_never_up and self.outside.ill(image) != "init":
             self._init_up = True
-            self.stage = RUNNING
+            self._enter(RUNNING)
             self.image = image
 
     async def _run_agent(self, stage: str) -> None:

@@ -27,7 +27,7 @@ from kedge.sim.result import Progress, Result
 from kedge.sim.rollout_summary import rollout_results, words_of
 from kedge.sim.scenario import Scenario
 from kedge.sim.scheduler import JobMix
-from kedge.sim.shape import Shape, files_of
+from kedge.sim.shape import Shape, files_of, hosts_of
 from kedge.sim.world import World
 from kedge.site.rollouts import read_rollouts
 
@@ -225,6 +225,7 @@ def run(
             Path(folder),
             heartbeat_s=shape.heartbeat_s,
             jobs=jobs_of(shape) if shape.jobs else None,
+            hosts=hosts_of(shape),
         )
         cluster.release_files = scenario.release_files
         with devices_of(cluster):

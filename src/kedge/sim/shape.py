@@ -13,7 +13,8 @@ class Shape:
     """How large the cluster is. ``inrush`` is how many nodes of a rack may be switched on at once,
     ``boots`` how many may load at once in the cluster, ``out`` how many of the cluster may be out of
     service at once (0: no limit). ``submasters`` share the racks; each rack names all of them as
-    parents, a different one first. ``jobs`` is the share of nodes that a scheduler keeps busy (0: there
+    parents, a different one first; ``hosted``: they run on further nodes of the master's own, in the group
+    ``services``. ``jobs`` is the share of nodes that a scheduler keeps busy (0: there
     is none); a job takes up to ``job_nodes`` nodes and ``job_hours``."""
 
     nodes: int = 4
@@ -22,6 +23,7 @@ class Shape:
     boots: int = 0
     out: int = 0
     submasters: int = 0
+    hosted: bool = False
     jobs: float = 0.0
     job_nodes: int = 8
     job_hours: float = 0.25
@@ -39,6 +41,10 @@ def files_of(shape: Shape) -> dict[str, str]:
                 f'  rack{rack}: {{ nodes: "n[{first}-{last}]", profiles: [compute],'
                 f"{_parents(shape, rack)} vars: {{ rack: {rack} }} }}"
             )
+    hosts = hosts_of(shape)
+    if hosts:
+        groups.append(f'  services: {{ nodes: "{",".join(hosts.values())}", profiles: [compute] }}')
+    count = shape.nodes + len(hosts)
     budgets: list[str] = []
     if shape.inrush:
         budgets.append(f"  power.inrush: {{ rack: {shape.inrush} }}")
@@ -67,16 +73,22 @@ profiles:
 groups:
 {chr(10).join(groups)}
 nodes:
-  "n[1-{shape.nodes}]": {{ addresses: {{ provision: "10.{{number//62500+64}}.{address}" }} }}
+  "n[1-{count}]": {{ addresses: {{ provision: "10.{{number//62500+64}}.{address}" }} }}
 macs: macs.csv
 """
     if budgets:
         text += "budgets:\n" + "\n".join(budgets) + "\n"
     rows = ["node,network,mac"]
-    for number in range(1, shape.nodes + 1):
+    for number in range(1, count + 1):
         octets = number.to_bytes(3, "big")
         rows.append(f"n{number},provision,52:54:00:{octets[0]:02x}:{octets[1]:02x}:{octets[2]:02x}")
     return {"cluster.yaml": text, "macs.csv": "\n".join(rows) + "\n"}
+
+
+def hosts_of(shape: Shape) -> dict[str, str]:
+    """The node that each sub-master runs on; empty where they have machines of their own."""
+    count = shape.submasters if shape.hosted else 0
+    return {f"sm{number}": f"n{shape.nodes + number}" for number in range(1, count + 1)}
 
 
 def _parents(shape: Shape, rack: int) -> str:
