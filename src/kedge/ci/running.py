@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import io
 import os
-import signal
 import tarfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -19,10 +18,10 @@ from kedge.ci.git import commit_of, git, site_texts
 from kedge.ci.keeping import Kept, Status, StepStatus
 from kedge.client.client import Client
 from kedge.lib.errors import KedgeError
+from kedge.master.command import end
 
 LOCK_LOOK_S = 1.0
 TAIL = 400
-END_S = 5.0
 
 Connect = Callable[[], Client]
 Tell = Callable[[str], None]
@@ -175,7 +174,7 @@ class _Run:
                     where=str(log),
                 ) from None  # fmt: skip
             finally:
-                await _end(process)
+                await end(process)
             if found != 0:
                 raise KedgeError(
                     "ci.step", f"step {step.name} ended with status {found}", where=str(log),
@@ -202,21 +201,6 @@ class _Run:
 def _clean(environment: dict[str, str]) -> dict[str, str]:
     """Without what git tells its hooks: commands of the site must not work in the repository by it."""
     return {name: text for name, text in environment.items() if not name.startswith("GIT_")}
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill what is left of the step."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return
-        if process.returncode is None:
-            try:
-                async with asyncio.timeout(END_S):
-                    await process.wait()
-            except TimeoutError:
-                continue
 
 
 def _tail(log: Path) -> str:

@@ -46,12 +46,12 @@ async def run(words: Sequence[str], environment: Mapping[str, str], place: Path,
     try:
         status = await process.wait()
     finally:
-        await _end(process)
+        await end(process)
     return Ran(status, _read(log, begin))
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill what is left of the command's session."""
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Kill what is left of a command that was started in a session of its own, with all its children."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
