@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import cast
 
 from kedge.core.condition import Condition
@@ -31,7 +30,6 @@ from kedge.sim.bmc import Bmcs, SimulatedBmc
 from kedge.sim.clock import MachineClock
 from kedge.sim.faults.kind import Overlay
 from kedge.sim.head import Outside, Program
-from kedge.sim.hosting import Tenant
 from kedge.sim.loop import Loop
 from kedge.sim.machine import SimulatedMachine
 from kedge.sim.network import Network
@@ -64,7 +62,6 @@ class Cluster:
         *,
         heartbeat_s: float,
         jobs: JobMix | None = None,
-        hosts: Mapping[str, str] = MappingProxyType({}),
         network: str = "provision",
     ) -> None:
         self.world = world
@@ -102,7 +99,6 @@ class Cluster:
             self._add_head(name, address, state_dir / name, heartbeat_s)
         for node in self.site.nodes.values():
             self._add_node(node)
-        self.tenants = [Tenant(self.heads[end], self.machines[n]) for end, n in hosts.items()]
         self.scheduler = SimulatedScheduler(world, self.machines, jobs) if jobs else None
         self.watch.rollouts = self.rollouts = RolloutWatch(self, self.watch.violated)
         if self.scheduler is not None:

@@ -21,6 +21,7 @@ from kedge.sim.commands import Operator
 from kedge.sim.faults import FAULTS
 from kedge.sim.faults.kind import Undo
 from kedge.sim.happening import Happening
+from kedge.sim.hosting import Tenant
 from kedge.sim.person import Person
 from kedge.sim.rest import Rest, untrue
 from kedge.sim.result import Progress, Result
@@ -225,8 +226,9 @@ def run(
             Path(folder),
             heartbeat_s=shape.heartbeat_s,
             jobs=jobs_of(shape) if shape.jobs else None,
-            hosts=hosts_of(shape),
         )
+        for end, node in hosts_of(shape).items():
+            Tenant(cluster.heads[end], cluster.machines[node])
         cluster.release_files = scenario.release_files
         with devices_of(cluster):
             return Run(scenario, cluster, tell).to_its_end()
