@@ -49,9 +49,8 @@ def main() -> int:
         if code or stage == RUNNING or not is_prepared(run):
             return code
         if not live_on(run, place.process_1):
-            os._exit(
-                0
-            )  # the child goes on with all there is; tidying up would only keep the init waiting
+            # The child goes on with all there is; tidying up would only keep the image's init waiting.
+            os._exit(0)
         return Agent(place._replace(stage=RUNNING), _say, up=agent.up).run()
     except KedgeError as problem:
         _say(str(problem))
