@@ -9,10 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from kedge.rollout import decide
-from kedge.rollout.choosing import Room
-from kedge.rollout.model import FINAL, Decision, Progress, Rollout
-from kedge.rollout.survey import Survey
+from broken_rollouts import go_on_after_a_failed_gate, take_too_many
+from kedge.rollout.model import FINAL
 from kedge.sim.rolling.driver import Driver
 from kedge.sim.rolling.jobs import MOST_S
 from kedge.sim.rolling.trouble import USUAL, Faults
@@ -90,10 +88,7 @@ def test_whatever_goes_wrong_the_rules_are_kept(seed: int) -> None:
 
 
 def test_a_rollout_that_takes_too_many_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Room, "take", lambda self, view: True)
-    monkeypatch.setattr(
-        Room, "left", property(lambda self: 10, lambda self, left: None), raising=False
-    )
+    take_too_many(monkeypatch, 10)
     with pytest.raises(AssertionError, match="nodes are out, 2 may be"):
         run(3, 40, Faults())
 
@@ -101,15 +96,7 @@ def test_a_rollout_that_takes_too_many_is_found(monkeypatch: pytest.MonkeyPatch)
 def test_a_rollout_that_goes_on_after_a_failed_gate_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = decide._gates  # pyright: ignore[reportPrivateUsage]
-
-    def blind(rollout: Rollout, progress: Progress, survey: Survey, now: float) -> Decision | None:
-        verdicts = progress.verdicts.items()
-        passed = {name: replace(v, state="passed") for name, v in verdicts if v.state == "failed"}
-        seen = replace(progress, verdicts={**progress.verdicts, **passed})
-        return real(rollout, seen, survey, now)
-
-    monkeypatch.setattr(decide, "_gates", blind)
+    go_on_after_a_failed_gate(monkeypatch)
     with pytest.raises(AssertionError, match="after the rollout had stopped"):
         run(3, 40, Faults(gate=1.0))
 

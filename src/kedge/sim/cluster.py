@@ -5,6 +5,7 @@ It holds everything that a fault can touch, by name, and everything that is look
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from kedge.core.lease import MASTER
 from kedge.core.module import Module
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
+from kedge.lib.nodeset import expand
 from kedge.master.settings import Settings
 from kedge.modules.image import importer
 from kedge.modules.image.relation import reference_of
@@ -28,11 +30,11 @@ from kedge.modules.scheduler.driver import Driver
 from kedge.sim import traits
 from kedge.sim.bmc import Bmcs, SimulatedBmc
 from kedge.sim.clock import MachineClock
-from kedge.sim.faults.kind import Overlay
 from kedge.sim.head import Outside, Program
 from kedge.sim.loop import Loop
 from kedge.sim.machine import SimulatedMachine
 from kedge.sim.network import Network
+from kedge.sim.overlay import Overlay
 from kedge.sim.preparing import PASSWORD, head_address, prepare, secrets_of
 from kedge.sim.registry import Registry, finisher_of, skopeo_of
 from kedge.sim.rollout_watch import RolloutWatch
@@ -253,8 +255,6 @@ class Cluster:
 
     def nodes(self, words: str) -> list[str]:
         """Nodes by the words of a scenario: ``all``, a group, or a nodeset. Raises `KedgeError`."""
-        from kedge.lib.nodeset import expand
-
         if words in ("all", "nodes"):
             return list(self.machines)
         if words in self.site.groups:
@@ -292,6 +292,4 @@ def devices_of(cluster: Cluster) -> Generator[None, None, None]:
 
 
 def _end() -> str:
-    import asyncio
-
     return cast("Loop", asyncio.get_running_loop()).end

@@ -194,7 +194,7 @@ class Operator:
 
         def act(operations: Operations) -> None:
             for name in cluster.submasters:
-                tree.add(cluster, name, operations)
+                tree.add(cluster.heads[name], operations)
             operations.apply(cluster.files, BY)
 
         self._type("kedge submaster add, kedge apply", act)

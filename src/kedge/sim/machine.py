@@ -1,7 +1,7 @@
-"""A simulated machine: power, firmware, network boot, layer0 with the production agent, and an image.
+"""A simulated machine: its power, what runs on it while it has some, and what its agent asks of it.
 
-It knows nothing of Kedge but what the boot server's script tells it. Like a real one it may hang, panic,
-sit in its firmware for ever, or lose its power; whatever it remembers is then gone.
+Like a real one it may hang or lose its power; whatever it remembers is then gone. What it does from one
+start to the next, `kedge.sim.life` says.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from kedge.agent.agent import Agent
-from kedge.agent.boot_arguments import parse_command_line
 from kedge.agent.duties.init_state import InitState
-from kedge.agent.place import LAYER0, RUNNING, Place
+from kedge.agent.place import RUNNING
 from kedge.agent.travelling import Declared
 from kedge.lib.errors import KedgeError
 from kedge.lib.host_files import HostFile
-from kedge.sim import ipxe
 from kedge.sim.body import AgentRun, Job, Memory
 from kedge.sim.clock import MachineClock
 from kedge.sim.duties import observe, seen
+from kedge.sim.life import Life
 from kedge.sim.sockets import PlainSocket
 from kedge.sim.traits import Ills, Outside
 from kedge.sim.web import Answer
-from kedge.sim.work import activate, fetch_until
+from kedge.sim.work import activate
 
 AGENT_PORT = 40_000
 
@@ -50,6 +49,7 @@ class SimulatedMachine:
         self.has_mains = True
         self.has_power = False
         self.network_first = True
+        self.network_once = False
         self.starts = 0
         self.image = ""
         self.files: tuple[HostFile, ...] = ()
@@ -59,10 +59,9 @@ class SimulatedMachine:
             "image.activate": lambda a, r, t: activate(self, a, r, t),
             "power.shutdown": self._shut_down,
         }
-        self._network_once = False
-        self._init_up = self._hung = False
+        self._life = Life(self)
+        self._hung = False
         self._ports = 0
-        self._arguments = ""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -74,7 +73,8 @@ class SimulatedMachine:
         """What its kernel gives."""
         return self.world.streams(f"entropy {self.name}").randbytes(count)
 
-    def _enter(self, stage: str) -> None:
+    def enter(self, stage: str) -> None:
+        """It is at another stage of its life."""
         self.stage = stage
         self.staged()
 
@@ -90,7 +90,7 @@ class SimulatedMachine:
         """Take its power away."""
         self._stop()
         self.has_power = False
-        self._enter("off")
+        self.enter("off")
 
     def lose_mains(self) -> None:
         """There is no power to be had any more."""
@@ -110,14 +110,14 @@ class SimulatedMachine:
 
     def boot_from_network_once(self) -> None:
         """Its next boot is from the network."""
-        self._network_once = True
+        self.network_once = True
 
     def go_down(self, action: str) -> None:
         """Its operating system ends: ``off`` or ``reboot``."""
 
         async def ending() -> None:
-            self._enter("going down")
-            await self._take(self.outside.times.going_down)
+            self.enter("going down")
+            await asyncio.sleep(self.chance.uniform(*self.outside.times.going_down))
             if action == "off":
                 self.world.after(0.0, self.power_off)
             else:
@@ -160,7 +160,7 @@ class SimulatedMachine:
         self.starts += 1
         self.clock = MachineClock(self.world.time, rate=self.rate)
         self.memory = Memory()
-        self.begin(self._live())
+        self.begin(self._life.run())
 
     def _stop(self) -> None:
         for task in list(self._tasks):
@@ -169,7 +169,8 @@ class SimulatedMachine:
         if self.agent is not None:
             self.agent.stop()
             self.agent = None
-        self.frozen = self._init_up = self._hung = False
+        self.frozen = self._hung = False
+        self._life = Life(self)
         self.image, self.files = "", ()
 
     # ---- what runs on it
@@ -181,83 +182,13 @@ class SimulatedMachine:
         task.add_done_callback(self._tasks.discard)
         return task.cancel
 
-    async def _live(self) -> None:
-        """From the firmware to the image, again and again."""
-        while True:
-            self._enter("firmware")
-            await self._take(self.outside.times.firmware)
-            if self.ills.sits_in_firmware or not (self._network_once or self.network_first):
-                await asyncio.get_running_loop().create_future()
-            self._network_once = False
-            self._enter("loader")
-            try:
-                kernel = await self._load()
-            except (OSError, ipxe.Failed):
-                continue  # the firmware begins its list of devices again
-            self._enter("kernel")
-            await self._take(self.outside.times.kernel)
-            self._arguments = kernel.arguments
-            await self._run_layer0()
-            await self._run_image()
-
-    async def _load(self) -> ipxe.Kernel:
-        """DHCP and iPXE: the first boot server that answers has the word."""
-        for url in self.outside.boot_urls(self.name):
-            try:
-                answer = await self.get(f"{url}/boot/{self.mac}")
-            except OSError:
-                continue
-            if answer.status == 200:
-                return await ipxe.boot(answer.text, self.get)
-        raise OSError("no boot server answers")
-
     async def get(self, url: str) -> Answer:
         """Fetch over HTTP, whole; raises `OSError`."""
         return await self.outside.web.download(self.name, self.address, url)
 
-    async def _run_layer0(self) -> None:
-        layer0 = self._arguments.partition("kedge.layer0=")[2].partition(" ")[0]
-        await fetch_until(self, f"{self.url()}/blobs/{layer0}", give_up_s=0)
-        self._enter(LAYER0)
-        while not self.memory.load_object("state.json").get("image"):
-            await self._run_agent(LAYER0)
-            if not self.memory.load_object("state.json").get("image"):
-                await asyncio.sleep(5.0)
-
-    async def _run_image(self) -> None:
-        self._enter("init")
-        self.begin(self._bring_up_init())
-        while True:
-            await self._run_agent(RUNNING)
-            await asyncio.sleep(2.0)
-
-    async def _bring_up_init(self) -> None:
-        await self._take(self.outside.times.init)
-        image = str(self.memory.load_object("state.json")["image"])
-        if not self.ills.init_never_up and self.outside.ill(image) != "init":
-            self._init_up = True
-            self._enter(RUNNING)
-            self.image = image
-
-    async def _run_agent(self, stage: str) -> None:
-        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-        def end(code: int) -> None:
-            if not ended.done():
-                ended.set_result(code)
-
-        self.agent = AgentRun(self, stage, self._place, end)
-        await ended
-
     def url(self) -> str:
         """Where the head of this boot serves files."""
-        return parse_command_line(self._arguments).url
-
-    def _place(self, stage: str) -> Place:
-        return Place(stage, parse_command_line(self._arguments), self.memory)
-
-    async def _take(self, span: tuple[float, float]) -> None:
-        await asyncio.sleep(self.chance.uniform(*span))
+        return self._life.url()
 
     # ---- what its agent asks of it
 
@@ -285,7 +216,7 @@ class SimulatedMachine:
 
     def init_state(self) -> InitState:
         """How far its init has come."""
-        return InitState("running", True) if self._init_up else InitState("starting", False)
+        return InitState("running", True) if self._life.init_up else InitState("starting", False)
 
     def write_files(self, files: tuple[HostFile, ...]) -> None:
         """Write host files; raises `KedgeError`."""

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from kedge.agent.place import RUNNING
+from kedge.core.condition import Condition
 from kedge.core.variable import UNKNOWN
 from kedge.lib.nodeset import fold
 from kedge.rollout.model import FINAL, Progress, Rollout
 from kedge.rollout.record import read_record
+from kedge.sim.head import Program
+from kedge.sim.machine import SimulatedMachine
+from kedge.sim.registry import Registry
+from kedge.sim.scheduler import SimulatedScheduler
+from kedge.sim.world import World
+from kedge.site.model import Site
 from kedge.site.releasing import WANTED
 from kedge.stores.port import Intent
-
-if TYPE_CHECKING:
-    from kedge.sim.cluster import Cluster
-    from kedge.sim.head import Program
 
 SAMPLE_S = 10.0
 """How often it is looked who is out of service, for what it costs."""
@@ -50,10 +53,22 @@ class Rolling:
         return self.progress.state in ("running", "rolling_back")
 
 
+class Whole(Protocol):
+    """The cluster, as far as it is looked at here."""
+
+    world: World
+    site: Site
+    registry: Registry
+    machines: dict[str, SimulatedMachine]
+    scheduler: SimulatedScheduler | None
+
+    def condition(self, node: str) -> Condition | None: ...
+
+
 class RolloutWatch:
     """All rollouts of a cluster, by name."""
 
-    def __init__(self, cluster: Cluster, violated: Callable[[str, str], None]) -> None:
+    def __init__(self, cluster: Whole, violated: Callable[[str, str], None]) -> None:
         self._cluster = cluster
         self._violated = violated
         self._sampling = False

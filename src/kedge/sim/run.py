@@ -19,9 +19,9 @@ from kedge.master.serve import installed_modules
 from kedge.sim.cluster import Cluster, devices_of
 from kedge.sim.commands import Operator
 from kedge.sim.faults import FAULTS
-from kedge.sim.faults.kind import Undo
 from kedge.sim.happening import Happening
 from kedge.sim.hosting import Tenant
+from kedge.sim.overlay import Undo
 from kedge.sim.person import Person
 from kedge.sim.rest import Rest, untrue
 from kedge.sim.result import Progress, Result

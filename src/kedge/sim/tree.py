@@ -6,14 +6,11 @@ import ipaddress
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kedge.core.lease import MASTER
+from kedge.master.operations import Operations
+from kedge.sim.head import Program
 from kedge.site.model import Site
-
-if TYPE_CHECKING:
-    from kedge.master.operations import Operations
-    from kedge.sim.cluster import Cluster
 
 
 def submasters_of(site: Site) -> list[str]:
@@ -40,10 +37,9 @@ def join_file(state_dir: Path) -> Path:
     return state_dir / "join.json"
 
 
-def add(cluster: Cluster, name: str, operations: Operations) -> None:
+def add(program: Program, operations: Operations) -> None:
     """``kedge submaster add``, the file it writes taken to its machine, and the start there."""
-    told = operations.tree.add(name)
-    program = cluster.heads[name]
+    told = operations.tree.add(program.end)
     path = join_file(program.state_dir)
     path.touch(0o600)
     path.write_text(json.dumps(told))

@@ -13,19 +13,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from kedge.agent.place import RUNNING
 from kedge.core.events import Effect, EndStep, StartStep
 from kedge.lib.errors import KedgeError
 from kedge.sim.budget_watch import BudgetWatch
 from kedge.sim.head import Program
+from kedge.sim.rollout_watch import RolloutWatch
 from kedge.sim.web import Answer
 from kedge.sim.world import World
 from kedge.stores.port import Intent
-
-if TYPE_CHECKING:
-    from kedge.sim.rollout_watch import RolloutWatch
 
 OPERATION_S = 20.0
 """How long a destructive step may take until it has its effect, as leases reckon (`kedge.core.lease`)."""

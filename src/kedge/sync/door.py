@@ -14,7 +14,8 @@ from kedge.sync.events import Refused
 from kedge.sync.exchange import Exchange
 from kedge.sync.handshake import FEATURE_LARGE, FEATURES
 from kedge.sync.keys import Chance, RandomBytes
-from kedge.sync.links import Link, Links
+from kedge.sync.link import Link
+from kedge.sync.links import Links
 from kedge.sync.session import Address, Input, Session, State
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch, Header, Kind

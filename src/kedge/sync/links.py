@@ -6,34 +6,13 @@ One heap of timers and one queue of links with something to say, whatever the nu
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 
 from kedge.sync.admission import Node
-from kedge.sync.exchange import Exchange
-from kedge.sync.handshake import Agreed
 from kedge.sync.keys import RandomBytes
+from kedge.sync.link import NEVER_AT, Link
 from kedge.sync.pulse import Pulses
-from kedge.sync.session import Address, Input, Session
+from kedge.sync.session import Address, Input
 from kedge.sync.v1 import sync_pb2 as pb
-
-NEVER_AT = float("inf")
-
-
-@dataclass(slots=True)
-class Link:
-    """A session and what belongs to it at the parent's end."""
-
-    session: Session
-    exchange: Exchange
-    node: Node
-    agreed: Agreed
-    welcome: bytes  # sent again when the same hello comes again
-    nonce: bytes  # of that hello
-    is_join: bool
-    renewal: bool
-    wake_at: float = NEVER_AT
-    asked: bytes | None = None  # what was heard since the last answer: one heartbeat, nothing else
-    pulse: bytes | None = None  # under which `Pulses` has it
 
 
 class Links:

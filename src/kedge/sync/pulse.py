@@ -11,20 +11,17 @@ answered, must `drop` the pulse; the ordinary way does so first of all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 
+from kedge.sync.link import Link
 from kedge.sync.session import Address
 from kedge.sync.wire import HEAD_BYTES, HEADER_BYTES
-
-if TYPE_CHECKING:
-    from kedge.sync.links import Link
 
 _PAD = bytes(4)  # before the counter in an AEAD's nonce
 
 Slow = Callable[[bytes, Address, float], None]
-Opened = Callable[["Link", int, bytes, Address, float], None]
+Opened = Callable[[Link, int, bytes, Address, float], None]
 
 
 class Pulse:

@@ -19,7 +19,8 @@ from kedge.sync.events import (
     Refused,
     Resumed,
 )
-from kedge.sync.links import NEVER_AT, Link, Links
+from kedge.sync.link import NEVER_AT, Link
+from kedge.sync.links import Links
 from kedge.sync.news import News
 from kedge.sync.record import Incoming
 from kedge.sync.session import Address, Effect, Input, State

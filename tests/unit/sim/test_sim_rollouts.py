@@ -9,14 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from broken_rollouts import go_on_after_a_failed_gate, take_too_many
 from kedge.cli.sim import sim
 from kedge.lib.errors import KedgeError
 from kedge.master.serve import installed_modules
 from kedge.modules.scheduler import orders
-from kedge.rollout import decide
-from kedge.rollout.choosing import Room
-from kedge.rollout.model import Decision, Progress, Rollout
-from kedge.rollout.survey import Survey
 from kedge.sim.choosing import Choice, choose
 from kedge.sim.happening import Happening
 from kedge.sim.result import Result, RolloutResult
@@ -93,25 +90,14 @@ def test_the_command_says_with_its_status_whether_the_rollout_would_get_there(
 
 
 def test_a_rollout_that_takes_too_many_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Room, "take", lambda self, view: True)
-    monkeypatch.setattr(
-        Room, "left", property(lambda self: 3, lambda self, left: None), raising=False
-    )
+    take_too_many(monkeypatch, 3)
     assert run(asked()).rule == "never more out than allowed"
 
 
 def test_a_rollout_that_goes_on_after_a_failed_gate_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = decide._gates  # pyright: ignore[reportPrivateUsage]
-
-    def blind(rollout: Rollout, progress: Progress, survey: Survey, now: float) -> Decision | None:
-        verdicts = progress.verdicts.items()
-        passed = {name: replace(v, state="passed") for name, v in verdicts if v.state == "failed"}
-        seen = replace(progress, verdicts={**progress.verdicts, **passed})
-        return real(rollout, seen, survey, now)
-
-    monkeypatch.setattr(decide, "_gates", blind)
+    go_on_after_a_failed_gate(monkeypatch)
     fails = Happening(0.0, "gates_fail", "head", number=9)
     assert run(asked(faults=[fails])).rule == "nothing continues after a failed gate"
 

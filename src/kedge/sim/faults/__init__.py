@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kedge.sim.faults import bmcs, heads, links, machines, registries, schedulers
-from kedge.sim.faults.kind import Kind, Overlay
+from kedge.sim.faults.kind import Kind
 
 FAULTS: dict[str, Kind] = {
     kind.name: kind
@@ -17,4 +17,4 @@ FAULTS: dict[str, Kind] = {
     )
 }
 
-__all__ = ["FAULTS", "Kind", "Overlay"]
+__all__ = ["FAULTS", "Kind"]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from kedge.sim.faults.kind import Kind, Number, Undo, number_of, word_of
+from kedge.sim.cluster import Cluster
+from kedge.sim.faults.kind import Kind, Number, number_of, word_of
 from kedge.sim.happening import Happening
-
-if TYPE_CHECKING:
-    from kedge.sim.cluster import Cluster
-    from kedge.sim.head import Program
+from kedge.sim.head import Program
+from kedge.sim.overlay import Undo
 
 
 def _heads(cluster: Cluster, happening: Happening) -> list[Program]:

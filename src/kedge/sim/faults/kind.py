@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
+from kedge.sim.cluster import Cluster
 from kedge.sim.happening import Happening, duration, seconds
+from kedge.sim.overlay import Undo
 
-if TYPE_CHECKING:
-    from kedge.sim.cluster import Cluster
-
-Undo = Callable[[], object]
-Begin = Callable[["Cluster", Happening], "list[Undo]"]
+Begin = Callable[[Cluster, Happening], list[Undo]]
 On = Literal["nodes", "links", "bmcs", "heads", "registry", "scheduler"]
 
 
@@ -57,27 +55,6 @@ class Kind:
     numbers: Mapping[str, Number] = field(default_factory=dict[str, Number])
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     weight: int = 2
-
-
-class Overlay:
-    """Values that faults put in the place of a thing's own, and take back in any order."""
-
-    def __init__(self) -> None:
-        self._stacks: dict[tuple[int, str], list[list[Any]]] = {}
-
-    def put(self, thing: object, attribute: str, value: Any) -> Undo:
-        """Set an attribute for as long as nobody calls what this returns."""
-        stack = self._stacks.setdefault((id(thing), attribute), [[getattr(thing, attribute)]])
-        layer = [value]
-        stack.append(layer)
-        setattr(thing, attribute, value)
-
-        def undo() -> None:
-            place = next(place for place, known in enumerate(stack) if known is layer)
-            del stack[place]
-            setattr(thing, attribute, stack[-1][0])
-
-        return undo
 
 
 def number_of(happening: Happening, kind: Kind, name: str) -> float:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from kedge.sim.faults.kind import Kind, Number, Undo, number_of, word_of
+from kedge.sim.cluster import Cluster
+from kedge.sim.faults.kind import Kind, Number, number_of, word_of
 from kedge.sim.happening import Happening
 from kedge.sim.network import Condition
-
-if TYPE_CHECKING:
-    from kedge.sim.cluster import Cluster
+from kedge.sim.overlay import Undo
 
 WAYS = ("both", "out", "in")
 """``out``: only what the target sends; ``in``: only what it should receive."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kedge.sim.faults.kind import Kind, Number, Undo, number_of, word_of
+from kedge.sim.cluster import Cluster
+from kedge.sim.faults.kind import Kind, Number, number_of, word_of
 from kedge.sim.happening import Happening
 from kedge.sim.machine import SimulatedMachine
-
-if TYPE_CHECKING:
-    from kedge.sim.cluster import Cluster
+from kedge.sim.overlay import Undo
 
 
 def _once(name: str, summary: str, act: Callable[[SimulatedMachine], None]) -> Kind:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from kedge.sim.faults.kind import Kind, Number, Undo, number_of
+from kedge.sim.cluster import Cluster
+from kedge.sim.faults.kind import Kind, Number, number_of
 from kedge.sim.happening import Happening
-
-if TYPE_CHECKING:
-    from kedge.sim.cluster import Cluster
+from kedge.sim.overlay import Undo
 
 
 def _ill(name: str, summary: str, attribute: str, number: Number | None = None) -> Kind:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from kedge.rollout.model import Progress, Rollout
 from kedge.rollout.record import as_record, read_record
-
-if TYPE_CHECKING:
-    from kedge.sim.rolling.driver import Driver
+from kedge.sim.rolling.world import World
 
 SILENT_S = (60.0, 500.0)
 """Within the time that a step has to bring a node back."""
@@ -36,10 +35,27 @@ USUAL = Faults(
 """What an unlucky site sees in one rollout."""
 
 
+class Troubled(Protocol):
+    """The driver of a rollout, as far as trouble reaches it."""
+
+    world: World
+    rollout: Rollout
+    progress: Progress
+    names: list[str]
+    number: dict[str, int]
+    image: dict[str, str]
+    verdict: dict[str, str]
+    by_person: set[str]
+    touched: set[str]
+
+    def start_engine(self) -> None: ...
+    def observe(self, name: str) -> None: ...
+
+
 class Trouble:
     """Draws what goes wrong in each round."""
 
-    def __init__(self, driver: Driver, faults: Faults, chance: random.Random) -> None:
+    def __init__(self, driver: Troubled, faults: Faults, chance: random.Random) -> None:
         self._driver = driver
         self._faults = faults
         self._chance = chance
