@@ -19,7 +19,7 @@ from kedge.master.intent import Wishes
 from kedge.master.journal import Journal
 from kedge.master.link import Link
 from kedge.master.records import send_records
-from kedge.master.releases import Releases
+from kedge.master.rollout.releases import Releases
 from kedge.master.settings import Settings
 from scale.boots import settled
 from scale.fleet import Devices, graph_of, texts

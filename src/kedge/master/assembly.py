@@ -26,10 +26,10 @@ from kedge.master.operations import Operations
 from kedge.master.permits import Permits, next_term
 from kedge.master.previews import Previews
 from kedge.master.records import send_records
-from kedge.master.release_operations import ReleaseOperations
-from kedge.master.releases import Releases
-from kedge.master.rollout_operations import RolloutOperations
-from kedge.master.rollouts import Rollouts
+from kedge.master.rollout.operations import RolloutOperations
+from kedge.master.rollout.release_operations import ReleaseOperations
+from kedge.master.rollout.releases import Releases
+from kedge.master.rollout.rollouts import Rollouts
 from kedge.master.settings import Settings
 from kedge.master.supervisor import Supervisor
 from kedge.master.tree.wiring import Grown, Tree, admit_again, grow, secrets_of

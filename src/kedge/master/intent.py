@@ -15,7 +15,7 @@ from kedge.master.clock import Clock
 from kedge.master.head import Head
 from kedge.master.holds import Scope, spread, without_gone
 from kedge.master.journal import Journal
-from kedge.master.releases import Releases
+from kedge.master.rollout.releases import Releases
 from kedge.site.diff import Change, diff
 from kedge.site.model import Site
 from kedge.site.overrides import Override, check_override, with_overrides

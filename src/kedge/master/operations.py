@@ -29,8 +29,8 @@ from kedge.master.modules import Modules
 from kedge.master.nodes import NodeState
 from kedge.master.plans import plan_rows, told_rows
 from kedge.master.previews import Previews
-from kedge.master.release_operations import ReleaseOperations
-from kedge.master.rollout_operations import RolloutOperations
+from kedge.master.rollout.operations import RolloutOperations
+from kedge.master.rollout.release_operations import ReleaseOperations
 from kedge.master.supervisor import Supervisor
 from kedge.master.tree.port import TreeOperations
 from kedge.master.wording import goals_of, next_step, reason_of, rows, written

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kedge.master.intent import Wishes
-from kedge.master.releases import Releases, assignments
+from kedge.master.rollout.releases import Releases, assignments
 from kedge.master.wording import rows
 from kedge.modules.port import Io
 

@@ -13,7 +13,7 @@ from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
 from kedge.master.clock import Clock
 from kedge.master.journal import Journal
-from kedge.master.release_images import Needs, find_digests
+from kedge.master.rollout.release_images import Needs, find_digests
 from kedge.modules.port import Io
 from kedge.rollout.model import FINAL
 from kedge.rollout.release import Release, check_name, read_release

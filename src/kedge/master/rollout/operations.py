@@ -11,10 +11,10 @@ from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
 from kedge.master.head import Head
 from kedge.master.intent import Wishes
-from kedge.master.releases import Releases, assignments
-from kedge.master.rollout_durations import Durations
-from kedge.master.rollout_start import begin, refuse_overlap
-from kedge.master.rollouts import Rollouts
+from kedge.master.rollout.durations import Durations
+from kedge.master.rollout.releases import Releases, assignments
+from kedge.master.rollout.rollouts import Rollouts
+from kedge.master.rollout.start import begin, refuse_overlap
 from kedge.rollout import verbs
 from kedge.rollout.forecast import forecast
 from kedge.rollout.model import FINAL, Progress, Rollout, View

@@ -14,12 +14,12 @@ from typing import Any
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.master.command import RunCommand, run
-from kedge.master.gates import Gates
 from kedge.master.head import Head
 from kedge.master.intent import Wishes
 from kedge.master.journal import Journal, Watcher
-from kedge.master.releases import ROLLOUTS as KIND
-from kedge.master.rollout_views import Told, Views
+from kedge.master.rollout.gates import Gates
+from kedge.master.rollout.releases import ROLLOUTS as KIND
+from kedge.master.rollout.views import Told, Views
 from kedge.modules.port import Io
 from kedge.rollout.decide import decide
 from kedge.rollout.model import (
