@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedge.cli.acting import act
-from kedge.cli.output import confirmed, console, say, show, write
+from kedge.cli.output import confirmed, console, show, tell, write
 from kedge.cli.session import ask, output_option, yes_option
 
 if TYPE_CHECKING:
@@ -49,10 +49,7 @@ def import_(reference: str, arch: str, yes: bool, dry_run: bool, output: str) ->
             write(console(err=True), _foreseen(coming, prospect))
         confirmed("These nodes move to the new image: what runs on them ends.", yes=yes)
     record = act("image", "import", {**asked, "digest": coming["after"]}, topic="image")
-    if output == "table":
-        say(f"{reference} ({arch}) is {record['digest']}")
-    else:
-        show(record, output, lambda: ())
+    tell(record, output, f"{reference} ({arch}) is {record['digest']}")
 
 
 def _prospect(coming: dict[str, Any]) -> ProspectRow | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedge.cli.output import confirmed, console, say, show, write
+from kedge.cli.output import confirmed, console, say, show, tell, write
 from kedge.cli.session import (
     F,
     ask,
@@ -133,10 +133,7 @@ def _change(
         return answer, code
 
     answer, code = ask(change)
-    if output != "table":
-        show(answer, output, lambda: ())
-    else:
-        say(f"{answer['nodes']}: set, revision {answer['revision']}")
+    tell(answer, output, f"{answer['nodes']}: set, revision {answer['revision']}")
     click.get_current_context().exit(code)
 
 
@@ -197,7 +194,7 @@ def hold(nodes: str, group: str, every: bool, reason: str, dry_run: bool, output
         _foreseen(lambda c: c.foresee_hold(nodes, reason, group=group, all=every), output)
         return
     answer = ask(lambda client: client.hold(nodes, reason, group=group, all=every))
-    _told(answer, output, f"{answer['scope']}: held")
+    tell(answer, output, f"{answer['scope']}: held")
 
 
 @node.command()
@@ -218,7 +215,7 @@ def release(nodes: str, group: str, every: bool, dry_run: bool, output: str) -> 
     held: list[dict[str, Any]] = answer.get("held_by") or []
     kept = set(expand(answer["still_held"])) if answer.get("still_held") else set[str]()
     released = fold(name for name in expand(answer["nodes"]) if name not in kept)
-    _told(answer, output, f"{released}: released" if released else "Nothing was released.")
+    tell(answer, output, f"{released}: released" if released else "Nothing was released.")
     for entry in held:
         say(f"{entry['nodes']}: still held: {entry['origin']}. Next: {entry['next']}")
 
@@ -233,11 +230,4 @@ def retry(nodes: str, dry_run: bool, output: str) -> None:
         _foreseen(lambda client: client.foresee_retry(nodes), output)
         return
     answer = ask(lambda client: client.retry(nodes))
-    _told(answer, output, f"{answer['nodes']}: tried again")
-
-
-def _told(answer: dict[str, Any], output: str, words: str) -> None:
-    if output == "table":
-        say(words)
-    else:
-        show(answer, output, lambda: ())
+    tell(answer, output, f"{answer['nodes']}: tried again")

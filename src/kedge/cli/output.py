@@ -58,6 +58,15 @@ def say(text: str) -> None:
     click.echo(visible(text), err=True)
 
 
+def tell(answer: object, output: str, *words: str) -> None:
+    """Tell what was done: a person in words, a program by the whole answer."""
+    if output == "table":
+        for line in words:
+            say(line)
+    else:
+        show(answer, output, lambda: ())
+
+
 def asking(*, yes: bool) -> bool:
     """Whether a person will be asked."""
     return not yes and sys.stdin.isatty() and sys.stderr.isatty()

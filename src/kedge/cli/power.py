@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedge.cli.output import asking, confirmed, console, say, show, write
+from kedge.cli.output import asking, confirmed, console, show, tell, write
 from kedge.cli.session import ask, nodes_argument, output_option, wait_options, yes_option
 
 if TYPE_CHECKING:
@@ -49,10 +49,7 @@ def _changing(action: str) -> Callable[..., None]:
 
         answer, code = ask(change)
         verb = "is cycled" if action == "cycle" else f"is configured {action}"
-        if output == "table":
-            say(f"{answer['nodes']} {verb}")
-        else:
-            show(answer, output, lambda: ())
+        tell(answer, output, f"{answer['nodes']} {verb}")
         click.get_current_context().exit(code)
 
     return command

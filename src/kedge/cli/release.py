@@ -9,7 +9,7 @@ import click
 
 from kedge.ci.git import read_commit
 from kedge.cli.folder import read_folder
-from kedge.cli.output import confirmed, say, show
+from kedge.cli.output import confirmed, say, show, tell
 from kedge.cli.session import ask, output_option, yes_option
 
 if TYPE_CHECKING:
@@ -60,12 +60,9 @@ def create(name: str, ref: str, folder: Path, services: tuple[str, ...], output:
             raise click.BadParameter("write NAME=VERSION", param_hint="--service")
         versions[service] = version
     made = ask(lambda client: client.release_create(name, files, commit, versions))
-    if output == "table":
-        say(f"release {name}: {len(made.files)} files, {made.images} images")
-        if not commit:
-            say("It holds the files as they lie in the folder: no commit can make it again.")
-    else:
-        show(made, output, lambda: ())
+    unnamed = "It holds the files as they lie in the folder: no commit can make it again."
+    holds = f"release {name}: {len(made.files)} files, {made.images} images"
+    tell(made, output, holds, *([] if commit else [unnamed]))
 
 
 @release.command("list")

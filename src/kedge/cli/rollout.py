@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedge.cli.output import confirmed, say, show
+from kedge.cli.output import confirmed, say, show, tell
 from kedge.cli.session import ask, output_option, yes_option
 from kedge.cli.trouble import TROUBLE
 
@@ -45,11 +45,9 @@ def start(name: str, release: str, watching: bool, yes: bool, output: str) -> No
     found = ask(lambda client: client.rollout_start(name, release))
     if watching:
         _watch(name)
-    elif output == "table":
-        say(f"rollout {name}: began; release {release} for {found.nodes} nodes")
-        say(f"See: kedge rollout watch {name}")
     else:
-        show(found, output, lambda: ())
+        began = f"rollout {name}: began; release {release} for {found.nodes} nodes"
+        tell(found, output, began, f"See: kedge rollout watch {name}")
 
 
 @rollout.command()
@@ -123,10 +121,7 @@ def _spoken(name: str, verb: str, why: str, output: str, *, accept: bool = False
     from kedge.cli.rollout_drawing import rollout_words
 
     found = ask(lambda client: client.rollout_say(name, verb, why, accept=accept))
-    if output == "table":
-        say(rollout_words(found))
-    else:
-        show(found, output, lambda: ())
+    tell(found, output, rollout_words(found))
 
 
 @rollout.command()

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kedge.cli.acting import act
-from kedge.cli.output import confirmed, say, show
+from kedge.cli.output import confirmed, show, tell
 from kedge.cli.session import nodes_argument, output_option, yes_option
 
 
@@ -54,10 +54,7 @@ def give_back(nodes: str, yes: bool, output: str) -> None:
     """
     confirmed(f"This lets {nodes} return to service once they are fit.", yes=yes)
     answer = act("scheduler", "give-back", {"nodes": nodes})
-    if output == "table":
-        say(f"{answer['nodes']}: Kedge brings them back when they are fit")
-    else:
-        show(answer, output, lambda: ())
+    tell(answer, output, f"{answer['nodes']}: Kedge brings them back when they are fit")
 
 
 @scheduler.command()
@@ -68,7 +65,4 @@ def requeue(nodes: str, yes: bool, output: str) -> None:
     """Requeue the jobs that nodes still wait for while Kedge drains them."""
     confirmed(f"This ends the jobs on {nodes}; they begin anew elsewhere.", yes=yes)
     answer = act("scheduler", "requeue", {"nodes": nodes})
-    if output == "table":
-        say(f"{answer['nodes']}: requeued {', '.join(answer['jobs']) or 'nothing'}")
-    else:
-        show(answer, output, lambda: ())
+    tell(answer, output, f"{answer['nodes']}: requeued {', '.join(answer['jobs']) or 'nothing'}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedge.cli.output import say, show
+from kedge.cli.output import show, tell
 from kedge.cli.session import ask, output_option
 from kedge.lib.errors import KedgeError
 
@@ -65,12 +65,13 @@ def add(name: str, path: Path | None, output: str) -> None:
         )  # fmt: skip
     made = ask(lambda client: client.submaster_add(name))
     write_secret(path, msgspec.json.encode(made).decode() + "\n")
-    if output == "table":
-        say(f"{name} may join once. Its secret is in {path}. On its machine:")
-        say(f"  kedge init --role sub-master --join {path.name}")
-        say("  kedge serve")
-    else:
-        show({"name": name, "file": str(path)}, output, lambda: ())
+    tell(
+        {"name": name, "file": str(path)},
+        output,
+        f"{name} may join once. Its secret is in {path}. On its machine:",
+        f"  kedge init --role sub-master --join {path.name}",
+        "  kedge serve",
+    )
 
 
 @submaster.command()

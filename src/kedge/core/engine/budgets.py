@@ -140,9 +140,7 @@ class Budgets:
         self.touched += 1
         freed = self.withdraw(holder)
         before = self._holds.pop(holder, ())
-        for pool in before:
-            queue = self._queues[pool]
-            queue.free_up(queue.holders, holder)
+        self._leave(before, holder)
         for pool in pools:
             queue = self._queue(pool)
             queue.use(queue.holders, holder)
@@ -159,9 +157,7 @@ class Budgets:
         if pools is None:
             return []
         self.touched += 1
-        for pool in pools:
-            queue = self._queues[pool]
-            queue.free_up(queue.holders, holder)
+        self._leave(pools, holder)
         self._forget(holder)
         return self._heads(pools)
 
@@ -169,9 +165,7 @@ class Budgets:
         """Give back what was held and wait for it again, in the place of before."""
         self.touched += 1
         pools = self._holds.pop(holder)
-        for pool in pools:
-            queue = self._queues[pool]
-            queue.free_up(queue.holders, holder)
+        self._leave(pools, holder)
         self._wait(holder, pools)
         return [other for other in self._heads(pools) if other != holder]
 
@@ -283,6 +277,11 @@ class Budgets:
         self._wants[holder] = pools
         for pool in pools:
             self._queue(pool).line.join(ticket)
+
+    def _leave(self, pools: Pools, holder: str) -> None:
+        for pool in pools:
+            queue = self._queues[pool]
+            queue.free_up(queue.holders, holder)
 
     def _heads(self, pools: Iterable[Pool]) -> list[str]:
         """Who stands first, with room; pools that nobody needs any more are forgotten."""

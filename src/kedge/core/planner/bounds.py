@@ -9,10 +9,9 @@ lowers it by more than its own cost: the search stays exact, and expands no cent
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Sequence
 
-from kedge.core.planner.leaves import INFINITE, Prices
+from kedge.core.planner.leaves import Prices, cheapest
 from kedge.core.planner.star import CentreAction, Star
 
 Ways = frozenset[tuple[int, int, int]]
@@ -87,19 +86,8 @@ class Bounds:
 
 
 def _backwards(ways: Iterable[tuple[int, int, int]], worth: Prices) -> Prices:
-    """Dijkstra against the direction of ``ways``, from every end at its worth."""
+    """The price of each end when ``ways`` are gone backwards, from every end at its worth."""
     into: list[list[tuple[int, int]]] = [[] for _ in worth]
     for source, target, cost in ways:
         into[target].append((source, cost))
-    prices = list(worth)
-    heap = [(price, end) for end, price in enumerate(worth) if price < INFINITE]
-    heapq.heapify(heap)
-    while heap:
-        price, target = heapq.heappop(heap)
-        if price > prices[target]:
-            continue
-        for source, cost in into[target]:
-            if price + cost < prices[source]:
-                prices[source] = price + cost
-                heapq.heappush(heap, (price + cost, source))
-    return tuple(prices)
+    return cheapest(into, worth)

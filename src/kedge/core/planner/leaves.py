@@ -8,7 +8,7 @@ kind of leaf once in each situation, and not each leaf in each of its nodes.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kedge.core.planner.star import Leaf, LeafEdges, Star
 
@@ -18,6 +18,22 @@ REGIONS_KEPT = 2_000
 
 Prices = tuple[int, ...]
 """What it costs to have a leaf in each of its states."""
+
+
+def cheapest(ways: Sequence[Sequence[tuple[int, int]]], prices_of_ends: Prices) -> Prices:
+    """Dijkstra from every end at its price; ``ways`` are (target, cost) by source."""
+    prices = list(prices_of_ends)
+    heap = [(price, end) for end, price in enumerate(prices) if price != INFINITE and ways[end]]
+    heapq.heapify(heap)
+    while heap:
+        price, source = heapq.heappop(heap)
+        if price > prices[source]:
+            continue
+        for target, cost in ways[source]:
+            if price + cost < prices[target]:
+                prices[target] = price + cost
+                heapq.heappush(heap, (price + cost, target))
+    return tuple(prices)
 
 
 class Region:
@@ -43,23 +59,8 @@ class Region:
         if known is None:
             if len(self._known) >= PRICES_KEPT:
                 self._known.clear()
-            known = self._known[entry] = self._saturated(entry)
+            known = self._known[entry] = cheapest(self.out, entry)
         return known
-
-    def _saturated(self, entry: Prices) -> Prices:
-        out = self.out
-        prices = list(entry)
-        heap = [(p, s) for s, p in enumerate(entry) if p != INFINITE and out[s]]
-        heapq.heapify(heap)
-        while heap:
-            price, source = heapq.heappop(heap)
-            if price > prices[source]:
-                continue
-            for target, cost in out[source]:
-                if price + cost < prices[target]:
-                    prices[target] = price + cost
-                    heapq.heappush(heap, (price + cost, target))
-        return tuple(prices)
 
 
 class Kind:
