@@ -12,6 +12,7 @@ from kedge.master.permits import BootPermit
 from kedge.master.pump import Pump
 from kedge.master.settings import Settings
 from kedge.master.tree.entries import is_peer
+from kedge.sync.difference import Difference
 from kedge.sync.door import ParentOptions
 from kedge.sync.events import Joined, ParentEvent
 from kedge.sync.parent import Parent
@@ -90,6 +91,13 @@ class Link:
         if tenure is not None and node in self._records:
             self.parent.set_configured(node, self._records[node], tenure)
             self._written[node] = tenure
+            self._pump.soon()
+
+    def relay(self, node: str, written: Difference | None) -> None:
+        """Pass on what the owner of a node wrote, or (None) not any more, unless it is ours to write."""
+        if self.tenure(node) is None:
+            self._written.pop(node, None)
+            self.parent.relay_configured(node, written)
             self._pump.soon()
 
     def entry(self, node: str, name: str) -> bytes | None:

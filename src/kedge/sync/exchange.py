@@ -138,7 +138,7 @@ class Exchange:
             return  # as it was
         self._peer, self._peer_doubts = stamp, doubts
         self._overtake()
-        news.outranked = stamp.epoch > out.epoch
+        news.outranked = stamp.epoch > out.epoch and out.version > 0 and not out.is_relayed
         if self._sending is not None and self._reached(self._sending.version):
             self._sending = None
             self._failures = 0
@@ -150,7 +150,9 @@ class Exchange:
         """Go on after the version that a predecessor of this process left at the peer; but a
         writer that has said nothing yet takes nothing back."""
         peer, out = self._peer, self.outgoing
-        if peer is not None and peer.epoch == out.epoch and peer.version > out.version > 0:
+        if peer is None or out.is_relayed:
+            return  # whoever wrote what is relayed has gone on itself
+        if peer.epoch == out.epoch and peer.version > out.version > 0:
             out.outrun(peer.version)
             self._full = True
 
@@ -257,7 +259,8 @@ class Exchange:
         peer, ours = self._peer, self.outgoing.stamp
         if peer is None or not ours.version or (peer == ours and not self._peer_doubts):
             return False
-        return peer.epoch <= ours.epoch and self.fits
+        is_later = peer > ours if self.outgoing.is_relayed else peer.epoch > ours.epoch
+        return not is_later and self.fits
 
     def _start(self, now: float) -> None:
         out, peer = self.outgoing, self._peer
@@ -280,6 +283,11 @@ class Exchange:
     def fits(self) -> bool:
         """Whether the peer takes a record as large as ours."""
         return self.outgoing.fits(self._limits)
+
+    @property
+    def peer(self) -> Stamp | None:
+        """What the peer has said in this session that it holds of our record."""
+        return self._peer
 
     @property
     def is_answered(self) -> bool:

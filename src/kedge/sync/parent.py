@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from kedge.lib.errors import KedgeError
 from kedge.sync import wire
 from kedge.sync.admission import Admission, Node
-from kedge.sync.difference import NOTHING, Stamp
+from kedge.sync.difference import NOTHING, Difference, Stamp
 from kedge.sync.digest import Entry
 from kedge.sync.door import Door, ParentOptions
 from kedge.sync.events import ParentEvent
@@ -112,6 +112,8 @@ class Parent:
         known = self._node(node)
         if tenure is not None:
             known.outgoing.succeed(tenure)
+        if known.outgoing.is_relayed:
+            return  # of a later owner than this one
         gone = {name: None for name in known.outgoing.entries if name not in entries}
         changed = known.outgoing.write({**entries, **gone}) or known.outgoing.declare()
         self._said(known, changed)
@@ -123,7 +125,34 @@ class Parent:
         after a restart holds here: begin with all of it.
         """
         known = self._node(node)
-        self._said(known, known.outgoing.write(changes))
+        if not known.outgoing.is_relayed:
+            self._said(known, known.outgoing.write(changes))
+
+    def relay_configured(self, node: str, written: Difference | None) -> None:
+        """What another end wrote for the node, whole: it is passed on as it came, unless the node or this
+        parent has a later one. None: it is not passed on any more."""
+        known = self._node(node)
+        changed = (
+            known.outgoing.relay(written) if written is not None else known.outgoing.withdraw()
+        )
+        self._said(known, changed)
+
+    def written_at(self, node: str) -> Stamp | None:
+        """Which configured record of the node this parent itself wrote; None: none."""
+        known = self._nodes.get(node)
+        if known is None or known.outgoing.is_relayed or not known.outgoing.version:
+            return None
+        return known.outgoing.stamp
+
+    def written(self, node: str) -> Difference:
+        """That record, whole, for another parent's ``relay_configured``."""
+        return self._node(node).outgoing.difference(0)
+
+    def configured_at(self, node: str) -> Stamp | None:
+        """Which configured record the node holds, whoever wrote it; None where it has not said so here."""
+        known = self._nodes.get(node)
+        link = self._links.get(known.current) if known is not None else None
+        return link.exchange.peer if link is not None else None
 
     def _said(self, known: Node, changed: bool) -> None:
         link = self._links.get(known.current) if changed else None

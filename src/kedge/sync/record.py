@@ -17,9 +17,11 @@ from kedge.sync.wire import Epoch, Limits
 class Outgoing:
     """A record that this end writes."""
 
-    __slots__ = ("_hashes", "_recent", "_size_bytes", "entries", "stamp")
+    __slots__ = ("_hashes", "_recent", "_size_bytes", "entries", "is_relayed", "stamp")
 
     def __init__(self, epoch: Epoch) -> None:
+        self.is_relayed = False
+        """Whether another end wrote it: then it is passed on as it came, and nothing is added to it."""
         self.stamp = Stamp(epoch, 0)
         self.entries: dict[str, Entry] = {}
         self._recent: dict[str, None] = {}  # all names, those that changed last at the end
@@ -84,9 +86,28 @@ class Outgoing:
         """Begin a later tenure with an empty record that says nothing yet; False where this is the one."""
         if epoch <= self.epoch:
             return False
-        self.stamp, self.entries = Stamp(epoch, 0), {}
+        self._silence(epoch)
+        return True
+
+    def _silence(self, epoch: Epoch) -> None:
+        self.stamp, self.entries, self.is_relayed = Stamp(epoch, 0), {}, False
         self._recent, self._size_bytes = {}, 0
         self._hashes.replaced()
+
+    def relay(self, written: Difference) -> bool:
+        """Take over a whole record that another end wrote; False where it is no later one than this."""
+        if written.stamp <= self.stamp:
+            return False
+        self.stamp, self.is_relayed = written.stamp, True
+        self.restore(written)
+        return True
+
+    def withdraw(self) -> bool:
+        """Say nothing any more of what another end wrote; False where nothing is said of it."""
+        if not self.is_relayed or not self.version:
+            return False
+        self._silence(self.epoch)
+        self.is_relayed = True
         return True
 
     def declare(self) -> bool:

@@ -328,6 +328,18 @@ def test_a_budget_is_shared_and_the_ledger_outlives_the_master(tmp_path: Path) -
     asyncio.run(work())
 
 
+def test_a_group_whose_first_parent_never_came_is_the_masters_where_it_is_one_too(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        async with tree_world(tmp_path) as world:
+            world.master.operations.apply(site("sm1, master"), "test")
+            await until(lambda: world.converged(*NODES), 20)
+            assert world.owner() == "" and not world.cycles()
+
+    asyncio.run(work())
+
+
 def plan(master: Master, node: str) -> dict[str, Any]:
     (found,) = master.operations.plan(node)
     return found

@@ -32,6 +32,7 @@ from kedge.master.tree.entries import (
     LEAVING,
     NODE,
     ORDERS,
+    RELAY,
     SEEN,
     SHARE,
     of_kind,
@@ -40,6 +41,7 @@ from kedge.master.tree.entries import (
 )
 from kedge.master.tree.heard import Heard
 from kedge.master.tree.parts import SiteOfParts
+from kedge.master.tree.relaying import written_of
 from kedge.master.tree.sharing import Sharing
 from kedge.master.tree.uplink import Uplink
 from kedge.sync.wire import Epoch
@@ -147,6 +149,9 @@ class Branch:
             self._take_lease(unpack(entries.get(LEASE)))
         if any(name in (COMMON, LEASE) or name.startswith(SHARE) for name in changed):
             self.sharing.take(entries, self._clock.now())
+        for name in (n for n in changed if n.startswith(RELAY)):
+            if name.removeprefix(RELAY) in self._head.nodes:
+                self._link.relay(name.removeprefix(RELAY), written_of(entries.get(name)))
         for name in sorted(n for n in changed if n.startswith(SEEN)):
             self.heard.take(name.removeprefix(SEEN), unpack(entries.get(name)))
         if any(name.startswith(ASK) for name in changed):

@@ -22,6 +22,7 @@ from kedge.master.tree.down import Down
 from kedge.master.tree.entries import (
     AGENT,
     ASKED,
+    CONFIGURED,
     HEALTH,
     HELD,
     KEY,
@@ -33,16 +34,17 @@ from kedge.master.tree.entries import (
     is_peer,
     unpack,
 )
-from kedge.master.tree.heard import Heard
+from kedge.master.tree.heard import Heard, Report
 from kedge.master.tree.logs import LogDown
 from kedge.master.tree.ownership import Ownership
 from kedge.master.tree.relayed import Relayed
+from kedge.master.tree.relaying import Relaying
 from kedge.master.tree.shares import Shares
 from kedge.master.tree.shown import Shown
 from kedge.master.tree.submasters import SubMaster, SubMasters
 from kedge.site.model import Site
 from kedge.stores.port import Store
-from kedge.sync.events import Discovered, Joined, Left, Lost, ParentEvent, Resumed
+from kedge.sync.events import ConfiguredAcked, Discovered, Joined, Left, Lost, ParentEvent, Resumed
 from kedge.sync.wire import Epoch
 
 LOOK_S = 1.0
@@ -77,7 +79,10 @@ class Delegation:
         self._heard = Heard(head, link)
         self._acted: dict[str, str] = {}
         self.asks = Asks(head, self.ownership, self.submasters, term)
-        self.down = Down(link, secrets, self.ownership, self.submasters, self.relayed, self.shares)
+        self.relaying = Relaying(link, self.ownership, self.submasters, self.relayed)
+        self.down = Down(
+            link, secrets, self.ownership, self.submasters, self.relayed, self.shares, self.relaying
+        )
         head.elsewhere = self.ownership.elsewhere
         link.tenure = self.ownership.tenure
         permits.tenure = lambda node: (self.ownership.term(node), 0)
@@ -91,7 +96,7 @@ class Delegation:
     def told(self, event: ParentEvent) -> bool:
         """Apply an event of the link that is about a sub-master; False for any other."""
         if not is_peer(event.node):
-            if isinstance(event, Joined | Resumed | Discovered | Lost | Left):
+            if isinstance(event, Joined | Resumed | Discovered | Lost | Left | ConfiguredAcked):
                 self._owner_stale(event.node)
             if isinstance(event, Joined):
                 self._parents_stale(event.node)
@@ -134,6 +139,8 @@ class Delegation:
         elif kind == VIEW and self.ownership.owner(self.ownership.group_of(subject)) == known.name:
             self.relayed.view(subject, known.name, told)
             known.stale = known.stale or ORDERS + subject in known.down
+        elif kind == CONFIGURED and (told is None or self._may(known, subject)):
+            self.relaying.told(subject, known.name, raw)
         elif kind == HELD:
             self.shares.heard(known.name, subject, told)
         elif kind == WISH:
@@ -195,19 +202,24 @@ class Delegation:
             loop.call_later(ARRIVED_S, self._arrived, come)
         self._tell_parents(site)
         acted = {group: self.ownership.elsewhere_of(group) for group in site.groups}
-        changed = {group for group in acted if self._acted.get(group, "") != acted[group]}
+        # (a group that names parents was taken to be the first one's until it was given to somebody)
+        before = {g.name: None if g.parents else "" for g in site.groups.values()} | self._acted
+        changed = {group for group in acted if before[group] != acted[group]}
         self._acted = acted
         if changed:
             nodes = [n for n, s in self._head.nodes.items() if s.configuration.group in changed]
             self._adopt(nodes)
             self._head.owner_changed(nodes)
-        told = self.shares.look(site)
+        own: dict[str, tuple[str, Report]] = {}
+        for group in acted:
+            if not acted[group] and site.groups[group].parents:
+                own.update(self._seen(group, site))
+        told = self.shares.look(site) | self.relaying.look(own)
         for name, known in self.submasters.known.items():
             if known.stale or name in told:
                 self.down.say(known, site)
-        for group in acted:
-            if not acted[group] and site.groups[group].parents:
-                self._take_seen(group, site)
+        for name, (_, report) in own.items():
+            self._heard.take(name, report.as_entry())
 
     def _adopt(self, nodes: Iterable[str]) -> None:
         """Of nodes that are the master's own from now on: what their agents do for the former owner goes
@@ -251,9 +263,11 @@ class Delegation:
         for name in (name for name, move in moving.items() if move.owner == MASTER):
             self._link.put(name, "parents", encode(list(self.addresses(name))))
 
-    def _take_seen(self, group: str, site: Site) -> None:
-        """Of a group that is the master's own again: what agents still report to others."""
+    def _seen(self, group: str, site: Site) -> dict[str, tuple[str, Report]]:
+        """Of a group that is the master's own: what agents report to others, and to whom."""
+        found: dict[str, tuple[str, Report]] = {}
         for name in site.groups[group].nodes:
             best = self.relayed.best(name, self.submasters.there)
             if best is not None and best[0] != MASTER:
-                self._heard.take(name, best[1].as_entry())
+                found[name] = best
+        return found

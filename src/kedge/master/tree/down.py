@@ -11,6 +11,7 @@ from kedge.master.tree.entries import ASK, KEY, LEASE, LEAVING, ORDERS, SEEN, pa
 from kedge.master.tree.ownership import Ownership
 from kedge.master.tree.parts import secret_parts, site_parts
 from kedge.master.tree.relayed import Relayed
+from kedge.master.tree.relaying import Relaying
 from kedge.master.tree.shares import Shares
 from kedge.master.tree.submasters import SubMaster, SubMasters
 from kedge.site.model import Site
@@ -27,10 +28,11 @@ class Down:
         submasters: SubMasters,
         relayed: Relayed,
         shares: Shares,
+        relaying: Relaying,
     ) -> None:
         self._link, self._secrets = link, secrets
         self._ownership, self._submasters = ownership, submasters
-        self._relayed, self._shares = relayed, shares
+        self._relayed, self._shares, self._relaying = relayed, shares, relaying
         self.url: Callable[[], str] = lambda: ""
         """Where the master's blobs are served; empty: nowhere."""
         self.address: Callable[[], str] = lambda: ""
@@ -66,6 +68,7 @@ class Down:
             LEASE: pack(self._ownership.arbiter.answer(known.name)),
             **known.handed,
             **self._shares.told(known.name),
+            **self._relaying.down(known.name),
         }
         for name in (node for group in groups for node in site.groups[group].nodes):
             if name in known.moving:

@@ -11,6 +11,8 @@ Down, in the configured record:
                         without a lease, the pool's limit, and what of others is in the way, in words
     leaving/NAME        a node goes to another owner: where its agent may report from now on
     seen/NAME           what a node's agent reported to another parent, while the owner does not hear it
+    relay/NAME          what a node's owner wrote for its agent, which is attached here: epoch and version of
+                        that record, and its entries, each with its version
     orders/NAME         orders that a node's agent has from the former owner, for the one that takes over
     ask/ID              what a person asked for once (retry, cycle)
     secret/NAME         a named secret that the nodes' configuration names
@@ -21,10 +23,13 @@ Up, in the discovered record:
 
     health              version, addresses, what is degraded
     lease               the counter of the newest renewal
-    agent/NAME          what a node's agent reported here: epoch, version, entries, whether it is attached
+    agent/NAME          what a node's agent reported here: epoch, version, entries, whether it is attached;
+                        of a node of another owner also which configured record it holds
     view/NAME           a node as its owner sees it
     key/NAME            epoch and key of a node that joined here
     asked/ID            that was done
+    configured/NAME     what was written here for an agent that is attached to another parent, and does not
+                        hold it yet: as in relay/NAME
     held/BUDGET POOL    the number of the share that is kept to, how much is used, and waited for
     wish/REF ARCH       an image that is needed here
     log/SLOT            the newest entries of the log, in a ring
@@ -42,6 +47,7 @@ import msgspec
 COMMON, LEASE, HEALTH = "common", "lease", "health"
 NODE, FILE, KEY, SEEN, ASK, SECRET = "node/", "file/", "key/", "seen/", "ask/", "secret/"
 ORDERS = "orders/"
+CONFIGURED, RELAY = "configured/", "relay/"
 AGENT, VIEW, ASKED, WISH, LOG = "agent/", "view/", "asked/", "wish/", "log/"
 LEAVING = "leaving/"
 SHARE, HELD = "share/", "held/"

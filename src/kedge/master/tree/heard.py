@@ -14,6 +14,7 @@ import msgspec
 from kedge.master.head import Head
 from kedge.master.link import Link
 from kedge.master.reports import BY, take_in
+from kedge.sync.difference import Stamp
 from kedge.sync.wire import Epoch
 
 NEVER = Epoch(0, -1)
@@ -26,6 +27,8 @@ class Report(NamedTuple):
     version: int
     attached: bool
     entries: Mapping[str, bytes | None]
+    configured: Stamp | None = None
+    """Which configured record the agent holds; None where that was not asked."""
 
     @property
     def stamp(self) -> tuple[Epoch, int]:
@@ -34,12 +37,15 @@ class Report(NamedTuple):
 
     def as_entry(self) -> dict[str, object]:
         """As it travels."""
-        return {
+        told: dict[str, object] = {
             "epoch": list(self.epoch),
             "version": self.version,
             "attached": self.attached,
             "entries": dict(self.entries),
         }
+        if self.configured is not None:
+            told["configured"] = [*self.configured.epoch, self.configured.version]
+        return told
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -47,6 +53,7 @@ class _Told(msgspec.Struct, frozen=True):
     version: int
     attached: bool
     entries: dict[str, bytes | None]
+    configured: tuple[int, int, int] | None = None
 
 
 def report_of(told: object) -> Report | None:
@@ -55,17 +62,22 @@ def report_of(told: object) -> Report | None:
         read = msgspec.convert(told, _Told)
     except msgspec.ValidationError:
         return None
-    return Report(Epoch(*read.epoch), read.version, read.attached, read.entries)
+    held = read.configured
+    configured = Stamp(Epoch(*held[:2]), held[2]) if held is not None else None
+    return Report(Epoch(*read.epoch), read.version, read.attached, read.entries, configured)
 
 
-def report_here(link: Link, node: str) -> Report | None:
-    """What the node's agent reported here; None when it did not in this process."""
+def report_here(link: Link, node: str, *, holds: bool = False) -> Report | None:
+    """What the node's agent reported here, and what it ``holds``; None when it did not report in this
+    process."""
     stamp, entries = link.parent.held(node)
     attached = link.parent.is_attached(node)
     if not stamp.version and not attached:
         return None
     epoch = stamp.epoch if stamp.version else link.parent.epoch(node) or stamp.epoch
-    return Report(epoch, stamp.version, attached, {n: e.value for n, e in entries.items()})
+    configured = link.parent.configured_at(node) if holds else None
+    values = {n: e.value for n, e in entries.items()}
+    return Report(epoch, stamp.version, attached, values, configured)
 
 
 class Heard:
@@ -73,12 +85,13 @@ class Heard:
 
     def __init__(self, head: Head, link: Link) -> None:
         self._head, self._link = head, link
-        self._reports: dict[str, Report] = {}
+        self.elsewhere: dict[str, Report] = {}
+        """The reports of nodes whose agents are attached to other parents."""
 
     def take(self, node: str, told: object) -> None:
         """A report came, or (None) there is none that is newer than what is heard here."""
         report = report_of(told)
-        before = self._reports.pop(node, None)
+        before = self.elsewhere.pop(node, None)
         if report is None or report.epoch <= self._link.ended.get(node, NEVER):
             return  # (what was said in a boot that is over counts for nothing)
         here = report_here(self._link, node)
@@ -87,7 +100,7 @@ class Heard:
         if not report.attached:
             self._head.forget_reports(node, BY, what="silent", why="no parent hears its agent")
             return
-        self._reports[node] = report
+        self.elsewhere[node] = report
         if before is None or report.epoch != before.epoch:
             why = "its agent reports to another parent"
             self._head.forget_reports(node, BY, what="relayed", why=why)
@@ -97,6 +110,6 @@ class Heard:
 
     def again(self, node: str) -> None:
         """Nothing is heard of the agent here any more: what another parent relays counts again."""
-        report = self._reports.get(node)
+        report = self.elsewhere.get(node)
         if report is not None:
             take_in(self._head, node, report.entries)

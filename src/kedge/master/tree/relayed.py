@@ -105,7 +105,7 @@ class Relayed:
         """The newest report and who relays it: one of an attached agent before all others, and of a
         parent that is ``there`` where two are equal."""
         reports = dict(self._reports.get(node, {}))
-        own = report_here(self._link, node)
+        own = report_here(self._link, node, holds=True)
         if own is not None:
             reports[MASTER] = own
         if not reports:

@@ -18,12 +18,13 @@ from kedge.master.neighbours import Neighbours
 from kedge.master.operations import Operations
 from kedge.master.supervisor import Supervisor
 from kedge.master.tree.branch import Branch
-from kedge.master.tree.entries import AGENT, HEALTH, KEY, VIEW, pack
+from kedge.master.tree.entries import AGENT, CONFIGURED, HEALTH, KEY, VIEW, pack
 from kedge.master.tree.heard import report_here
 from kedge.master.tree.logs import LogUp
+from kedge.master.tree.relaying import Owed
 from kedge.master.tree.uplink import Uplink
 from kedge.stores.port import Entry
-from kedge.sync.events import Discovered, Joined, Left, Lost, ParentEvent, Resumed
+from kedge.sync.events import ConfiguredAcked, Discovered, Joined, Left, Lost, ParentEvent, Resumed
 
 GATHER_S = 0.5
 HEALTH_S = 5.0
@@ -44,6 +45,7 @@ class Reporter:
         self._head, self._link, self._branch = head, link, branch
         self._uplink, self._supervisor, self._address = uplink, supervisor, address
         self._agents: set[str] = set()
+        self._relays, self._owing = Owed(link), set[str]()
         self._told: dict[str, bytes] = {}
         self._log = LogUp()
         self.operations: Operations | None = None
@@ -53,7 +55,7 @@ class Reporter:
 
         def told(event: ParentEvent) -> None:
             neighbours.told(event)
-            if isinstance(event, Joined | Resumed | Discovered | Lost | Left):
+            if isinstance(event, Joined | Resumed | Discovered | Lost | Left | ConfiguredAcked):
                 self._agents.add(event.node)
             if isinstance(event, Lost | Left):
                 self._branch.heard.again(event.node)
@@ -73,6 +75,7 @@ class Reporter:
                 if changed or self._agents:
                     changes = self._views(changed) | self._reports() | changes
                     changed.clear()
+                changes |= self._differing(self._owed())
                 changes |= self._differing(dict(self._branch.sharing.held()))
                 if health_in_s <= 0:
                     health_in_s = HEALTH_S
@@ -124,15 +127,25 @@ class Reporter:
             "facts": dict(node.facts),
         }
 
+    def _owed(self) -> dict[str, bytes | None]:
+        """What was written here for agents that are attached elsewhere."""
+        owed = {
+            CONFIGURED + n: raw for n, raw in self._relays.of(self._branch.heard.elsewhere).items()
+        }
+        gone = dict.fromkeys(self._owing - owed.keys())
+        self._owing = set(owed)
+        return {**gone, **owed}
+
     def _reports(self) -> dict[str, bytes | None]:
         names, self._agents = self._agents, set()
         found: dict[str, bytes | None] = {}
         for name in sorted(names):
-            report = report_here(self._link, name) if name in self._head.nodes else None
+            known, foreign = name in self._head.nodes, self._branch.foreign(name)
+            report = report_here(self._link, name, holds=foreign) if known else None
             found[AGENT + name] = pack(report.as_entry()) if report is not None else None
-            known = self._link.keys.get(name)
-            if known is not None:
-                epoch, key = known
+            keys = self._link.keys.get(name)
+            if keys is not None:
+                epoch, key = keys
                 told = {"term": epoch.term, "counter": epoch.counter, "key": key}
                 found[KEY + name] = pack(told)
         return self._differing(found)
