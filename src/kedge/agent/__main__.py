@@ -1,4 +1,4 @@
-"""Start the agent: ``python3 -m kedge.agent --stage layer0|running``."""
+"""Run the agent: ``start-agent --stage layer0|running`` (see `kedge.agent.start`)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def main() -> int:
         case ["--stage", (("layer0" | "running") as stage)]:
             pass
         case _:
-            print(f"usage: python3 -m kedge.agent --stage {LAYER0}|{RUNNING}", file=sys.stderr)
+            print(f"usage: start-agent --stage {LAYER0}|{RUNNING}", file=sys.stderr)
             return 64
     os.umask(0o022)
     run = Path("/run")

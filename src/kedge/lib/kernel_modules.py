@@ -27,11 +27,11 @@ BOOT_MODULES: tuple[str, ...] = (
     "virtio_pci",  # the virtual machine's bus on PCI
     "virtio_mmio",  # the same without PCI (small arm64 machines)
     "virtio_rng",  # entropy early, so that keys do not wait for it
+    "virtio_net",  # the card of QEMU and most clouds: there it spares the search for drivers
 )
 """Loaded on every node, in this order."""
 
 DRIVER_MODULES: tuple[str, ...] = (
-    "virtio_net",  # QEMU, most clouds
     "e1000",  # Intel gigabit, QEMU's older default card
     "e1000e",  # Intel gigabit, on boards
     "igb",  # Intel gigabit, servers

@@ -99,7 +99,7 @@ def test_the_keeper_does_not_wait_for_an_agent_that_has_ended(tmp_path: Path) ->
     ran = subprocess.run(
         ["busybox", "sh", "-c", script], timeout=20, text=True, capture_output=True, check=True
     )
-    assert "kedge.agent --stage running" in ran.stdout
+    assert "start-agent.pyc --stage running" in ran.stdout
 
 
 def test_a_written_pipe_wakes(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def _build_in(
 
 
 def _native_python(scratch: Path, sources: Sequence[str]) -> Path:
-    """A tree of this host's architecture that holds the same Python, to compile with."""
+    """A tree of this host's architecture that holds the same Python, to compile and to bundle with."""
     native, archive = scratch / "native", scratch / "native.tar"
     architecture = ARCHITECTURES.get(platform.machine())
     if architecture is None:
@@ -113,7 +113,9 @@ def _native_python(scratch: Path, sources: Sequence[str]) -> Path:
             why="the host must be one of " + ", ".join(ARCHITECTURES),
             next_step="Build it on another machine and copy its blobs and record",
         )
-    packages.extract(["python3"], architecture, archive, sources=sources, scratch=scratch)
+    packages.extract(
+        packages.PYTHON_PACKAGES, architecture, archive, sources=sources, scratch=scratch
+    )
     tree.unpack(archive, native)
     archive.unlink()
     return native

@@ -12,13 +12,16 @@ from kedge.lib.errors import KedgeError
 
 RELEASE = "trixie"
 
+PYTHON_PACKAGES = (
+    "python3",  # the agent
+    "python3-cryptography",  # the encryption of the state sync
+)
 LAYER0_PACKAGES = (
     "busybox-static",  # the initramfs, and a shell in layer0
     "kexec-tools",  # to load the next kernel without a power cycle
     "kmod",  # modules for hardware that the image's kernel announces late
     "libc-bin",  # ldconfig
-    "python3",  # the agent
-    "python3-cryptography",  # the encryption of the state sync
+    *PYTHON_PACKAGES,
     "util-linux",  # losetup, mount, nsenter for a person at the console
     "zstd",
     "ipxe",  # network boot firmware; taken out again as blobs
