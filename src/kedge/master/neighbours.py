@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from kedge.master.head import Head
 from kedge.master.permits import Permits
@@ -24,9 +24,11 @@ FAREWELL_LASTS_S = 180.0
 
 
 class Neighbours:
-    """Hears the link's events, in order. ``reported`` is what the link holds of a node's reports."""
+    """Hears the link's events, in order. ``reported`` is what the link holds of a node's reports;
+    ``elsewhere`` are the nodes whose agents another parent hears."""
 
     reported: Callable[[str], Mapping[str, bytes]]
+    elsewhere: Container[str] = ()
 
     def __init__(self, head: Head, permits: Permits) -> None:
         self._head = head
@@ -49,8 +51,7 @@ class Neighbours:
                 take_in(head, event.node, event.changes)
             case Lost():
                 self._attached(event.node, False)
-                why = f"nothing heard for {event.silent_s:.0f} s"
-                head.forget_reports(event.node, BY, what="silent", why=why)
+                self._silent(event.node, f"nothing heard for {event.silent_s:.0f} s")
             case Left():
                 self._attached(event.node, False)
                 loop = asyncio.get_running_loop()
@@ -74,5 +75,8 @@ class Neighbours:
 
     def _gone(self, name: str) -> None:
         del self._farewells[name]
-        why = f"it said good-bye {FAREWELL_LASTS_S:.0f} s ago and did not come back"
-        self._head.forget_reports(name, BY, what="silent", why=why)
+        self._silent(name, f"it said good-bye {FAREWELL_LASTS_S:.0f} s ago and did not come back")
+
+    def _silent(self, name: str, why: str) -> None:
+        if name not in self.elsewhere:
+            self._head.forget_reports(name, BY, what="silent", why=why)

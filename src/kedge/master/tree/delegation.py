@@ -76,7 +76,7 @@ class Delegation:
         self.shown = Shown(head, self.ownership, self.submasters, self.relayed)
         self.shares.hides, self.shares.stuck = self.shown.hides, self.shown.stuck
         self.logs = LogDown(head.journal, writes)
-        self._heard = Heard(head, link)
+        self.heard = Heard(head, link)
         self._acted: dict[str, str] = {}
         self.asks = Asks(head, self.ownership, self.submasters, term)
         self.relaying = Relaying(link, self.ownership, self.submasters, self.relayed)
@@ -219,7 +219,7 @@ class Delegation:
             if known.stale or name in told:
                 self.down.say(known, site)
         for name, (_, report) in own.items():
-            self._heard.take(name, report.as_entry())
+            self.heard.take(name, report.as_entry())
 
     def _adopt(self, nodes: Iterable[str]) -> None:
         """Of nodes that are the master's own from now on: what their agents do for the former owner goes

@@ -85,17 +85,20 @@ class Heard:
 
     def __init__(self, head: Head, link: Link) -> None:
         self._head, self._link = head, link
+        self._told: dict[str, Report] = {}
         self.elsewhere: dict[str, Report] = {}
-        """The reports of nodes whose agents are attached to other parents."""
+        """Those that count: of nodes whose agents are attached to other parents."""
 
     def take(self, node: str, told: object) -> None:
         """A report came, or (None) there is none that is newer than what is heard here."""
         report = report_of(told)
         before = self.elsewhere.pop(node, None)
+        self._told.pop(node, None)
         if report is None or report.epoch <= self._link.ended.get(node, NEVER):
             return  # (what was said in a boot that is over counts for nothing)
-        here = report_here(self._link, node)
-        if here is not None and (here.attached or here.stamp > report.stamp):
+        if report.attached:
+            self._told[node] = report
+        if self._is_here(node, report):
             return
         if not report.attached:
             self._head.forget_reports(node, BY, what="silent", why="no parent hears its agent")
@@ -108,8 +111,16 @@ class Heard:
         gone = before.entries.keys() - report.entries.keys() if before is not None else ()
         take_in(self._head, node, {**dict.fromkeys(gone), **report.entries})
 
+    def _is_here(self, node: str, report: Report) -> bool:
+        """Whether the agent said here what it reported there, or more. An agent that said more there is
+        there, though it may still seem to be attached here."""
+        here = report_here(self._link, node)
+        if here is None or report.stamp > here.stamp:
+            return False
+        return here.attached or here.stamp > report.stamp
+
     def again(self, node: str) -> None:
         """Nothing is heard of the agent here any more: what another parent relays counts again."""
-        report = self.elsewhere.get(node)
+        report = self._told.get(node)
         if report is not None:
-            take_in(self._head, node, report.entries)
+            self.take(node, report.as_entry())

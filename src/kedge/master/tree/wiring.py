@@ -94,6 +94,7 @@ class _Root:
         )
         self._delegation, self._supervisor = delegation, parts.supervisor
         told = parts.neighbours.told
+        parts.neighbours.elsewhere = delegation.heard.elsewhere
 
         def hear(event: ParentEvent) -> None:
             if not delegation.told(event):
@@ -140,6 +141,7 @@ class _Branch:
         parts.io.way_up, parts.io.parents_of = self._copies, self._branch.addresses
         parts.io.settings_above = SettingsFromAbove(uplink).of
         link.told = self._reporter.hears(parts.neighbours)
+        parts.neighbours.elsewhere = self._branch.heard.elsewhere
         parts.operations.tree = AtSubMaster(self._branch, uplink)
         self._modules = parts.operations.modules
         self._branch.reload = self._reload
