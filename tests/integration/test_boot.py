@@ -219,6 +219,29 @@ async def test_firmware_is_public(served: FakeIo) -> None:
     assert await get("/firmware/snponly.efi", NOBODYS) == (200, b"snponly.efi" * 50_000)
 
 
+async def test_who_reads_no_further_keeps_no_connection(
+    io: FakeIo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FIRMWARE_S", 0.3)
+    layer0 = json.loads((io.state_dir / "layer0" / "x86_64.json").read_text())
+    layer0["firmware"] = {"large.efi": put_blob(io.state_dir, b"x" * 40_000_000)}
+    (io.state_dir / "layer0" / "x86_64.json").write_text(json.dumps(layer0))
+    io.spawn("boot.http", partial(http.serve, io, BootSettings()))
+    await io.until(lambda: io.events or io.failures)
+    host, _, port = BASE.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 16)
+    writer.write(b"GET /firmware/large.efi HTTP/1.1\r\nHost: head\r\n\r\n")
+    assert await reader.readexactly(12) == b"HTTP/1.1 200"
+    await asyncio.sleep(1.0)
+    received = 0
+    with pytest.raises(ConnectionError):
+        while piece := await reader.read(1 << 20):
+            received += len(piece)
+        raise ConnectionResetError  # an orderly end, but early, is as good
+    assert received < 40_000_000
+    writer.close()
+
+
 async def test_what_is_missing_is_said_and_spares_the_permit(served: FakeIo) -> None:
     served.grant_boot("n1")
     (served.state_dir / "pins.json").unlink()

@@ -50,9 +50,9 @@ class Host:
         """The cluster's database; raises `KedgeError`."""
         return SqliteStore(state_dir / "kedge.db")
 
-    async def fetch(self, url: str, target: Path) -> None:
-        """Write what ``url`` gives to a file; raises `KedgeError`."""
-        await download(url, target)
+    async def fetch(self, url: str, target: Path, most_bytes: int) -> None:
+        """Write what ``url`` gives to a file; raises `KedgeError`, also where it is longer."""
+        await download(url, target, most_bytes)
 
     async def run_command(
         self, words: Sequence[str], environment: Mapping[str, str], place: Path, log: Path

@@ -247,7 +247,7 @@ class SimulatedHost(Host):
         self._program.engine = engine
         return engine
 
-    async def fetch(self, url: str, target: Path) -> None:
+    async def fetch(self, url: str, target: Path, most_bytes: int) -> None:
         program = self._program
         try:
             answer = await program.outside.web.download(program.end, program.address, url)

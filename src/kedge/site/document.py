@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kedge.lib.errors import KedgeError
+from kedge.lib.site_files import is_plain
 from kedge.site import words
 from kedge.site.problems import Place, Problems
 from kedge.site.tree import Table, Tree, read_yaml
@@ -16,6 +17,14 @@ NOT_OF_THE_SITE = frozenset(("ci.yaml", "lab.yaml", "lab.yml"))
 def read_document(files: Mapping[str, str], problems: Problems) -> dict[str, tuple[Tree, Place]]:
     """Top-level key -> its value and place, over all YAML files directly in the folder."""
     document: dict[str, tuple[Tree, Place]] = {}
+    for name in files:
+        if not is_plain(name):
+            problems.refuse(
+                "file_name",
+                Place(),
+                f"{name[:80]!r} is no name of a file in a site's folder",
+                next_step="Name files relative to the folder: rollouts/weekly.yaml",
+            )
     names = sorted(
         name
         for name in files

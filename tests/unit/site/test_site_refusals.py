@@ -330,3 +330,9 @@ def test_a_thousand_faults_are_cut_short(refused: Refused) -> None:
 
 def test_the_small_site_is_good(load_text: LoadText) -> None:
     assert list(load_text().nodes) == ["n1", "n2", "n3", "n4"]
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/cron.d/x", "a//b", "a/./b", "a\0b", "x" * 600, ""])
+def test_a_file_whose_name_leaves_the_folder_is_refused(refused: Refused, name: str) -> None:
+    (error,) = refused(SMALL, {name: "text"})
+    assert error.code == "site.file_name" and "relative" in error.next_step

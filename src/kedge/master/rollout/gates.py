@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kedge.lib.nodeset import fold
+from kedge.lib.site_files import is_plain
 from kedge.master.command import RunCommand, run
 from kedge.master.supervisor import outcome
 from kedge.rollout.compare import compare
@@ -175,6 +176,8 @@ def _environment(rollout: Rollout, action: RunGate) -> dict[str, str]:
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
     """The site's files, for commands that are among them."""
     for name, text in files.items():
+        if not is_plain(name):  # one that was applied before such names were refused
+            continue
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -32,10 +33,13 @@ from kedge.modules.boot.script import (
 from kedge.modules.port import Io, Node
 from kedge.site.model import Site
 
+Give = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOK_S = 1.0
 BACKLOG = 4096
 KEEPALIVE_S = 15.0
 WAIT_S, PROBLEM_WAIT_S, STRANGER_WAIT_S = 2, 10, 30
+FIRMWARE_S, BLOB_S = 300.0, 3600.0
+"""How long somebody may take to read a file; an agent goes on behind what it has."""
 SCRIPT = "text/plain"
 
 
@@ -55,8 +59,8 @@ class BootServer:
         """The routes."""
         application = web.Application(client_max_size=1024)
         application.router.add_get("/boot/{mac}", self.give_script, allow_head=False)
-        application.router.add_get("/blobs/{digest}", self.give_blob)
-        application.router.add_get("/firmware/{name}", self.give_firmware)
+        application.router.add_get("/blobs/{digest}", _within(BLOB_S, self.give_blob))
+        application.router.add_get("/firmware/{name}", _within(FIRMWARE_S, self.give_firmware))
         return application
 
     @property
@@ -162,6 +166,22 @@ class _Prepared:
             sha512=self.layer0.sha512,
         )
         return Load(load.node, load.url, load.kernel, load.initrds, (*load.arguments, *own))
+
+
+def _within(most_s: float, give: Give) -> Give:
+    """``give``, its file sent whole within ``most_s``: who reads no further keeps no connection."""
+
+    async def give_whole(request: web.Request) -> web.StreamResponse:
+        response = await give(request)
+        try:
+            async with asyncio.timeout(most_s):
+                await response.prepare(request)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    return give_whole
 
 
 def _file(path: Path | None) -> web.StreamResponse:

@@ -49,8 +49,8 @@ async def command(socket: Path, name: str, arguments: Json | None = None) -> Any
             try:
                 writer.write(json.dumps(request).encode())
                 await writer.drain()
-                received = await reader.read(MAX_ANSWER_BYTES)
-                while more := await reader.read(MAX_ANSWER_BYTES):
+                received = b""
+                while len(received) <= MAX_ANSWER_BYTES and (more := await reader.read(1 << 20)):
                     received += more
             finally:
                 writer.close()

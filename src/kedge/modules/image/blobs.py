@@ -78,9 +78,18 @@ def verify_blob(state_dir: Path, digest: str) -> None:
         )
 
 
-def place_blob(state_dir: Path, source: Path) -> Blob:
-    """Move a finished file (of the same file system) to its place."""
+def place_blob(state_dir: Path, source: Path, wanted: str = "") -> Blob:
+    """Move a finished file (of the same file system) to its place; raises `KedgeError` where it does not
+    have the digest that is ``wanted``."""
     digest = file_digest(source)
+    if wanted and digest != wanted:
+        raise KedgeError(
+            "image.blob_corrupt",
+            "a file came that is not what its name says",
+            where=wanted,
+            why=f"its digest is {digest}",
+            next_step="It is fetched again",
+        )
     target = blob_path(state_dir, digest)
     size_bytes = source.stat().st_size
     target.parent.mkdir(parents=True, exist_ok=True)

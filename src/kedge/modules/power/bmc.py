@@ -16,6 +16,9 @@ PowerState = Literal["on", "off"]
 CALL_TIMEOUT_S = 25.0
 """No driver call lasts longer; the lane that runs it is given up a little later."""
 
+SAID = 300
+"""So many characters of what a BMC says are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bmc:
@@ -70,7 +73,7 @@ def no_answer(bmc: Bmc, why: str = "") -> NotNow:
         "power.no_answer",
         f"the BMC {bmc.address} does not answer",
         where=bmc.where,
-        why=why,
+        why=why[:SAID],
         next_step=f"Check its cable and address (ping {bmc.address}); reset the BMC if it hangs",
     )
 
@@ -81,7 +84,7 @@ def refused(bmc: Bmc, why: str = "") -> KedgeError:
         "power.refused",
         f"the BMC {bmc.address} refused the credentials",
         where=bmc.where,
-        why=why,
+        why=why[:SAID],
         next_step=f"Correct them: kedge secret set {bmc.credentials or 'bmc'}; or the user in the BMC",
     )
 
@@ -92,7 +95,7 @@ def busy(bmc: Bmc, why: str = "") -> NotNow:
         "power.busy",
         f"the BMC {bmc.address} is busy",
         where=bmc.where,
-        why=why,
+        why=why[:SAID],
         next_step="Kedge tries again; close other sessions to this BMC if it stays so",
     )
 
@@ -103,7 +106,7 @@ def untrusted(bmc: Bmc, why: str = "") -> KedgeError:
         "power.tls",
         f"the TLS certificate of the BMC {bmc.address} is not trusted",
         where=bmc.where,
-        why=why,
+        why=why[:SAID],
         next_step="Set tls in power.bmc to the file of its CA, or to insecure where that is accepted",
     )
 
@@ -116,7 +119,7 @@ def no_system(bmc: Bmc, why: str = "") -> KedgeError:
         if bmc.system
         else f"the BMC {bmc.address} does not have exactly one system",
         where=bmc.where,
-        why=why,
+        why=why[:SAID],
         next_step="Name one of its systems: power.bmc: {system: ...}",
     )
 
@@ -127,7 +130,7 @@ def unsupported(bmc: Bmc, what: str, why: str = "") -> KedgeError:
         "power.unsupported",
         f"the BMC {bmc.address} cannot {what}",
         where=bmc.where,
-        why=why,
+        why=why[:SAID],
         next_step="Do it at the machine, or update the BMC's firmware",
     )
 
@@ -138,6 +141,6 @@ def failed(bmc: Bmc, what: str, why: str = "") -> KedgeError:
         "power.failed",
         f"the BMC {bmc.address} failed to {what}",
         where=bmc.where,
-        why=why,
+        why=why[:SAID],
         next_step="Look into the BMC's own log; reset the BMC if it stays so",
     )

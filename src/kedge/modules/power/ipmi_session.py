@@ -9,6 +9,7 @@ independence with BMCs that hang at every stage of the login.)
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import time
@@ -35,6 +36,26 @@ class Declined(IpmiException):
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
         self.code = code
+
+
+class _Poll:
+    """Stands for the module ``select`` in pyghmi's sessions: ``select`` itself refuses a process's file
+    number 1024 and all above it, which a head with many nodes that load their images has."""
+
+    @staticmethod
+    def select(
+        readers: Sequence[socket.socket], _writers: Any, _wrong: Any, timeout_s: float | None
+    ) -> tuple[list[socket.socket], list[Any], list[Any]]:
+        """Those of ``readers`` that have something, after ``timeout_s`` at most."""
+        poll = select.poll()
+        numbers = {one.fileno(): one for one in readers}
+        for number in numbers:
+            poll.register(number, select.POLLIN)
+        timeout_ms = None if timeout_s is None else math.ceil(timeout_s * 1000)
+        return [numbers[number] for number, _ in poll.poll(timeout_ms)], [], []
+
+
+simplesession.select = _Poll
 
 
 class Session(simplesession.Session):
@@ -74,7 +95,7 @@ class Session(simplesession.Session):
         if now >= self.deadline:
             raise DeadlineReached
         wait_s = max(0.0, min(self.resend_at, self.deadline) - now)
-        readable, _, _ = select.select([self.socket], [], [], wait_s)
+        readable, _, _ = _Poll.select([self.socket], [], [], wait_s)
         if readable:
             self.process_pktqueue()
         elif time.monotonic() >= self.resend_at:

@@ -20,6 +20,7 @@ from sushy.connector import Connector
 from sushy.resources.system.system import System
 
 from kedge.lib.errors import KedgeError
+from kedge.modules.power.answers import bound
 from kedge.modules.power.bmc import (
     Bmc,
     PowerState,
@@ -72,7 +73,9 @@ class _Client:
             connect_timeout=CONNECT_TIMEOUT_S,
         )
         # A proxy or a .netrc in the head's environment is not meant for its BMCs.
-        connector._session.trust_env = False  # pyright: ignore[reportPrivateUsage]
+        http = connector._session  # pyright: ignore[reportPrivateUsage]
+        http.trust_env = False
+        bound(http)
         kind = BasicAuth if bmc.auth == "basic" else SessionAuth
         self._auth = kind(username=bmc.username, password=bmc.password)
         self._connector = connector

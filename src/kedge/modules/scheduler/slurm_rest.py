@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ from kedge.modules.scheduler.slurm_command import silent
 from kedge.modules.scheduler.slurm_parse import cluster, decode
 
 CALL_S = 20.0
+ANSWER_S = 60.0
+"""How long an answer may take to come, once it has begun."""
+PRINTABLE = re.compile(r"[!-~ ]*")
+"""What a header of HTTP may hold; the library would say the whole value, a secret, in its error."""
 MOST_BYTES = 512 << 20
 UPDATES_SINCE = 39
 """The first version of the API that can change nodes."""
@@ -131,16 +136,36 @@ class Rest:
             "X-SLURM-USER-TOKEN": self._endpoint.token(),
             **({"Content-Type": "application/json"} if body is not None else {}),
         }
+        if any(not PRINTABLE.fullmatch(text) for text in headers.values()):
+            raise KedgeError(
+                "scheduler.token", "the user or the token holds characters that none has",
+                where=self._endpoint.url, next_step="Store it anew: kedge secret set NAME user token",
+            )  # fmt: skip
         connection = connect(self._endpoint)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            answer = response.read(MOST_BYTES)
+            answer = _read(response)
         except (OSError, http.client.HTTPException) as error:
             raise silent(self._endpoint.url, str(error) or type(error).__name__) from None
         finally:
             connection.close()
         return response.status, answer
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """The whole answer; raises `OSError` where it is too long, or comes too slowly."""
+    ends_at = time.monotonic() + ANSWER_S
+    pieces: list[bytes] = []
+    size = 0
+    while piece := response.read1(1 << 20):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MOST_BYTES:
+            raise OSError(f"it answers with more than {MOST_BYTES >> 20} MiB")
+        if time.monotonic() > ends_at:
+            raise OSError(f"its answer did not come within {ANSWER_S:.0f} s")
+    return b"".join(pieces)
 
 
 class _Unix(http.client.HTTPConnection):
@@ -158,17 +183,34 @@ class _Unix(http.client.HTTPConnection):
 
 def connect(endpoint: Endpoint) -> http.client.HTTPConnection:
     """A connection, not opened yet; raises `KedgeError` for a URL that is none."""
-    parts = urlsplit(endpoint.url)
+    try:
+        parts = urlsplit(endpoint.url)
+        port = parts.port or 6820
+    except ValueError:
+        raise _no_address(endpoint.url) from None
     if parts.scheme == "unix" and parts.path.startswith("/"):
         return _Unix(parts.path)
     if parts.scheme == "https" and parts.hostname:
-        context = ssl.create_default_context(cafile=endpoint.ca or None)
         return http.client.HTTPSConnection(
-            parts.hostname, parts.port or 6820, timeout=CALL_S, context=context
+            parts.hostname, port, timeout=CALL_S, context=_trust(endpoint.ca)
         )
     if parts.scheme == "http" and parts.hostname:
-        return http.client.HTTPConnection(parts.hostname, parts.port or 6820, timeout=CALL_S)
-    raise KedgeError(
-        "scheduler.url", f"{endpoint.url!r} is no address of a slurmrestd",
+        return http.client.HTTPConnection(parts.hostname, port, timeout=CALL_S)
+    raise _no_address(endpoint.url)
+
+
+def _no_address(url: str) -> KedgeError:
+    return KedgeError(
+        "scheduler.url", f"{url!r} is no address of a slurmrestd",
         next_step="Valid: http://host:6820, https://host:6820, unix:/run/slurmrestd/socket",
     )  # fmt: skip
+
+
+def _trust(ca: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca or None)
+    except OSError as error:
+        raise KedgeError(
+            "scheduler.ca", "the file of slurmrestd's CA cannot be read", where=ca,
+            why=error.strerror or str(error), next_step="Correct scheduler.ca in kedge.yaml",
+        ) from None  # fmt: skip

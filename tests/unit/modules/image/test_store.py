@@ -13,6 +13,7 @@ from kedge.modules.image.blobs import (
     Blob,
     blob_path,
     has_blob,
+    place_blob,
     sweep_work,
     verify_blob,
     work_folder,
@@ -149,3 +150,16 @@ def test_work_of_the_killed_is_swept(tmp_path: Path) -> None:
         sweep_work(tmp_path, now_s=left.stat().st_mtime + 1000)
         assert not left.exists()
         assert busy.exists(), "somebody works in it"
+
+
+def test_a_file_with_another_digest_than_wanted_is_refused_and_harms_no_other(
+    tmp_path: Path,
+) -> None:
+    kept = write_blob(tmp_path, b"of another image")
+    wanted = "sha256:" + "0" * 64
+    with work_folder(tmp_path) as folder:
+        (folder / "came").write_bytes(b"of another image")
+        with pytest.raises(KedgeError) as caught:
+            place_blob(tmp_path, folder / "came", wanted)
+    assert caught.value.code == "image.blob_corrupt" and kept.blob in caught.value.why
+    assert has_blob(tmp_path, kept) and not blob_path(tmp_path, wanted).exists()
