@@ -46,6 +46,8 @@ class Rolling:
         self.cluster, self.slurm = cluster, slurm
         self.watch = Watch(slurm)
         self.tell = self.watch.tell
+        self.present = "A"
+        """The release that all nodes have."""
 
     def prepare(self) -> None:
         """All nodes on release A and in service."""

@@ -8,7 +8,7 @@ configured value, and so is looked at, never remembered.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 State = Literal["running", "paused", "rolling_back", "done", "aborted", "rolled_back"]
@@ -103,6 +103,19 @@ class Progress:
     accepted: frozenset[str] = frozenset()
     resumes: State = "running"
     late: bool = False
+
+
+def shifted(progress: Progress, by_s: float) -> Progress:
+    """The same when the clock on the wall was set, by so much: what has passed and what is left stay."""
+    return replace(
+        progress,
+        since=progress.since + by_s,
+        stage_since=progress.stage_since + by_s,
+        verdicts={
+            gate: replace(verdict, since=verdict.since + by_s)
+            for gate, verdict in progress.verdicts.items()
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from kedge.rollout.model import (
     Stage,
     Verdict,
     View,
+    shifted,
 )
 from kedge.rollout.verbs import abort, approve, pause, resume, roll_back
 
@@ -91,6 +92,21 @@ def test_a_gate_that_is_silent_for_ever_has_failed() -> None:
     assert later.progress.state == "paused" and "did not end within 60 s" in later.progress.why
     back = decide(rollout(on_failure="rollback"), decision.progress, views, NOW + 121)
     assert back.progress.state == "rolling_back"
+
+
+@pytest.mark.parametrize("by_s", [-7200.0, 7200.0])
+def test_a_clock_that_was_set_neither_fails_a_gate_nor_makes_a_stage_late(by_s: float) -> None:
+    views = fleet(n1=DONE, n2=DONE)
+    gate = decide(rollout(), BEGIN, views, NOW).progress
+    set_ = NOW + 30 + by_s
+    assert decide(rollout(), shifted(gate, by_s), views, set_).progress.state == "running"
+    assert decide(rollout(), shifted(gate, by_s), views, set_ + 91).progress.state == "paused"
+    stage = Stage("rest", NODES, 8, deadline_s=600, late="ask")
+    late = rollout(stages=(stage,))
+    away = fleet(n1=AWAY, n2=AWAY)
+    assert decide(late, shifted(BEGIN, by_s), away, set_).progress.state == "running"
+    paused = decide(late, shifted(BEGIN, by_s), away, set_ + 571).progress
+    assert paused.state == "paused" and "not done within 10 min" in paused.why
 
 
 def test_failed_nodes_pause_it_and_a_person_may_accept_them() -> None:

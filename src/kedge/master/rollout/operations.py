@@ -99,7 +99,7 @@ class RolloutOperations:
         self._releases.get(release)
         assigned = assignments(site, self._wishes.intent)
         broken = [node for node, view in self._views().items() if view.failed]
-        now = self._head.clock.wall()
+        now = self._rollouts.now()
         rollout = begin(text, site, release, assigned, broken, by, now)
         self._foreseen(rollout.was, release)  # does it fit the site?
         return rollout
@@ -123,7 +123,7 @@ class RolloutOperations:
 
     def say(self, name: str, verb: str, why: str, accept: bool, by: str) -> Json:
         """``approve``, ``pause``, ``resume``, ``abort`` or ``rollback``."""
-        now = self._head.clock.wall()
+        now = self._rollouts.now()
         reason = f"{why or verb} ({by})"
 
         def change(rollout: Rollout, progress: Progress) -> Progress:
@@ -162,7 +162,7 @@ class RolloutOperations:
     async def plan(self, name: str, release: str) -> Json:
         """How long it will take, and what is left in service at every hour."""
         views = dict(self._views())
-        now = self._head.clock.wall()
+        now = self._rollouts.now()
         running = self._rollouts.every.get(name)
         if running is not None and running[1].state not in FINAL:
             rollout, progress = running

@@ -13,6 +13,7 @@ from typing import Any
 
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
+from kedge.master.clock import STEP_S
 from kedge.master.command import RunCommand, run
 from kedge.master.head import Head
 from kedge.master.intent import Wishes
@@ -32,6 +33,7 @@ from kedge.rollout.model import (
     Rollout,
     RunGate,
     Verdict,
+    shifted,
 )
 from kedge.rollout.record import as_record, read_record
 from kedge.site.releasing import WANTED
@@ -66,6 +68,7 @@ class Rollouts:
         self._io = io
         self._journal = journal
         self._changed = asyncio.Event()
+        self._apart_s = head.clock.wall() - head.clock.now()
         self.views = Views(head, told)
         self.gates = Gates(io.state_dir / "rollouts", self._gate_ended, run_command)
         self.looking = False
@@ -81,6 +84,22 @@ class Rollouts:
                 self.every[name] = rollout, _forget_running(progress)
             except KedgeError as error:
                 journal.write("", "rollout", name, cause=str(error))
+
+    def now(self) -> float:
+        """Seconds since the epoch, by which rollouts are decided. Where somebody has set the clock on the
+        wall, what had begun moves with it, so that no deadline of a gate or a stage comes nearer or goes
+        away; only over a restart of Kedge does the clock on the wall count."""
+        wall = self._head.clock.wall()
+        apart_s = wall - self._head.clock.now()
+        by_s = apart_s - self._apart_s
+        if abs(by_s) > STEP_S:
+            self._apart_s = apart_s
+            for name in self._active():
+                rollout, progress = self.every[name]
+                self.every[name] = rollout, shifted(progress, by_s)
+            for name in self._active():
+                self._save(*self.every[name], "clock", f"it was set by {by_s:+.0f} s")
+        return wall
 
     def get(self, name: str) -> tuple[Rollout, Progress]:
         """One rollout; raises `KedgeError`."""
@@ -114,11 +133,11 @@ class Rollouts:
         self._changed.set()
 
     def _gate_ended(self, name: str, gate: str, passed: bool, why: str) -> None:
+        now = self.now()
         rollout, progress = self.every[name]
         verdict = progress.verdicts.get(gate)
         if verdict is None or verdict.state != "running":
             return
-        now = self._head.clock.wall()
         ended = Verdict("passed" if passed else "failed", now, why)
         progress = replace(progress, verdicts={**progress.verdicts, gate: ended})
         self._save(rollout, progress, f"gate {gate}: {ended.state}", why)
@@ -175,8 +194,8 @@ class Rollouts:
         return [name for name, (_, progress) in self.every.items() if progress.state not in FINAL]
 
     async def _round(self, name: str) -> None:
+        now = self.now()
         rollout, before = self.every[name]
-        now = self._head.clock.wall()
         decision = decide(rollout, before, self.views.renew(()), now)
         if decision.progress != before:
             self._note(rollout, before, decision)
@@ -210,9 +229,9 @@ class Rollouts:
             self._stop(rollout.name, str(error))
 
     def _stop(self, name: str, why: str) -> None:
+        now = self.now()
         rollout, progress = self.every[name]
         if progress.state in ("running", "rolling_back"):
-            now = self._head.clock.wall()
             paused = replace(progress, state="paused", resumes=progress.state, why=why, since=now)
             self._save(rollout, paused, "paused", why)
 
@@ -230,8 +249,8 @@ class Rollouts:
         self.views.renew(names)
 
     async def _requeue(self, name: str, action: Requeue) -> None:
-        now = self._head.clock.wall()
-        if now < self._requeued.get(name, 0.0) + REQUEUE_EVERY_S:
+        now = self._head.clock.now()
+        if now < self._requeued.get(name, -REQUEUE_EVERY_S) + REQUEUE_EVERY_S:
             return
         self._requeued[name] = now
         module = self._head.graph.modules.get("scheduler")
