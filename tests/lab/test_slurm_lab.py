@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from cluster import ROOT, Cluster
-from slurm_nodes import MACHINES, NODES, Job, in_service
+from slurm_nodes import MACHINES, NODES, Job, in_service, until
 
 pytestmark = [
     pytest.mark.lab,
@@ -131,7 +131,9 @@ def test_a_new_image_moves_through_a_busy_cluster(lab: tuple[Cluster, Batch]) ->
     # a job that lasts longer than the others take to move, and a drain that a person made
     long = Job(batch, "n1", 30)
     submit = ("sbatch", "--parsable", "-D", "/", "-o", "/dev/null", "-t", "30")
-    shorts = [batch.run(*submit, "-w", n, "--wrap=sleep 20") for n in ("n2", "n3")]
+    shorts = [batch.run(*submit, "-w", n, "--wrap=sleep 40") for n in ("n2", "n3")]
+    running = "all of them to run: slurmctld lets seconds pass before it begins one"
+    until(lambda: {batch.job(job) for job in shorts} == {"RUNNING"}, running, 60)
     batch.run("scontrol", "update", "nodename=n4", "state=drain", "reason=broken fan")
 
     cluster.push("slurm-node", "2")

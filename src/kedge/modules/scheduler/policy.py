@@ -8,10 +8,11 @@ with jobs. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from kedge.core.kinds import Enum, Integer, ListOf, Struct, Text, Value
+from kedge.lib import nodeset
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = "(?:" + "|".join(DAYS) + ")"
@@ -29,7 +30,7 @@ POLICY = Struct(
     },
 )
 """``kind``: who decides. ``jobs``: the scheduler; ``people``: the other keys; ``free``: nobody. ``at_once``:
-how many nodes of one ``role`` (the group, unless given) may be closed and granted at a time."""
+how many nodes of one ``role`` (the group, unless given) may be out of service at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,34 +120,43 @@ class Closed:
         self.granted.discard(node)
 
     def grant(
-        self, rules: Mapping[str, Rule], sessions: Mapping[str, int | None], now: Moment
+        self,
+        rules: Mapping[str, Rule],
+        sessions: Mapping[str, int | None],
+        now: Moment,
+        away: Collection[str] = (),
     ) -> dict[str, str]:
-        """Grant what may be granted now; why the others still wait. A grant lasts until `open`."""
+        """Grant what may be granted now; why the others still wait. A grant lasts until `open`. Nodes that
+        are ``away`` serve nobody, for whatever reason: they count as out, and their turn comes first."""
         waits: dict[str, str] = {}
-        used: dict[str, int] = {}
-        for node in self.granted:
-            if node in rules:
-                used[rules[node].role] = used.get(rules[node].role, 0) + 1
-        for node in self.reasons:
+        out: dict[str, list[str]] = {}
+        for node in sorted(self.granted.union(away)):
+            if node in rules and (node in self.granted or node not in self.reasons):
+                out.setdefault(rules[node].role, []).append(node)
+        for node in sorted(self.reasons, key=lambda node: node not in away):
             rule = rules.get(node)
             if rule is None or node in self.granted:
                 continue
-            why = _why_not(rule, sessions.get(node), now, used.get(rule.role, 0))
+            others = out.setdefault(rule.role, [])
+            why = _why_not(rule, sessions.get(node), now, others)
             if why:
                 waits[node] = why
             else:
                 self.granted.add(node)
-                used[rule.role] = used.get(rule.role, 0) + 1
+                others.append(node)
         return waits
 
 
-def _why_not(rule: Rule, sessions: int | None, now: Moment, used: int) -> str:
+def _why_not(rule: Rule, sessions: int | None, now: Moment, others: list[str]) -> str:
     if not is_open(rule.windows, now):
         return f"waiting for a window: {', '.join(rule.windows)}"
     if rule.sessions_empty and sessions is None:
         return "waiting to hear how many sessions are open"
     if rule.sessions_empty and sessions:
         return f"waiting for {sessions} open session{'s' if sessions > 1 else ''} to end"
-    if rule.at_once and used >= rule.at_once:
-        return f"waiting for another node of the role {rule.role}: {rule.at_once} at once"
+    if rule.at_once and len(others) >= rule.at_once:
+        return (
+            f"waiting for {nodeset.fold(others)} of the role {rule.role} to be back: "
+            f"{rule.at_once} at once"
+        )
     return ""

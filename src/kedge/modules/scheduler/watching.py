@@ -119,7 +119,8 @@ class Watch:
             local = time.localtime(self._io.now())
             moment = Moment(local.tm_wday, local.tm_hour * 60 + local.tm_min)
             sessions = {name: _sessions(nodes[name]) for name in self.closed.reasons}
-            waits = self.closed.grant(people, sessions, moment)
+            away = {name for name in people if _is_away(nodes[name])}
+            waits = self.closed.grant(people, sessions, moment, away)
         reservations = reserved(self._cluster) if self._cluster is not None else {}
         for name, node in nodes.items():
             told = self._tell_of(name, rules[name], waits.get(name, ""), reservations)
@@ -265,6 +266,11 @@ class Watch:
 def _sessions(node: Node) -> int | None:
     seen = node.seen("scheduler.sessions")
     return seen if isinstance(seen, int) else None
+
+
+def _is_away(node: Node) -> bool:
+    """Whether a node that should serve does not run, or nobody knows whether it does."""
+    return node.configured("power.state") != "off" and node.seen("boot.stage") != "running"
 
 
 def _row(node: Node) -> Row:

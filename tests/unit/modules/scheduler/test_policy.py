@@ -62,9 +62,25 @@ def test_sessions_windows_and_one_at_a_time() -> None:
         "waiting for a window" in closed.grant(rules, {"l1": 0, "l2": 0}, Moment(MONDAY, 180))["l1"]
     )
     waits = closed.grant(rules, {"l1": 0, "l2": 0}, now)
-    assert waits == {"l2": "waiting for another node of the role login: 1 at once"}
+    assert waits == {"l2": "waiting for l1 of the role login to be back: 1 at once"}
     # a grant lasts, also when the window closes while the node is down
     assert "l1" not in closed.grant(rules, {"l1": None, "l2": 0}, Moment(MONDAY, 0))
     closed.open("l1")
     assert closed.grant(rules, {"l2": 0}, now) == {}
     assert closed.granted == {"l2", "s1"}
+
+
+def test_a_node_that_is_away_anyway_counts_and_comes_first() -> None:
+    now = Moment(MONDAY, 180)
+    rules = dict.fromkeys(("l1", "l2", "l3"), Rule("people", at_once=1, role="login"))
+    closed = Closed()
+    closed.close("l2", "kedge: release B")
+    waits = closed.grant(rules, {}, now, away={"l1"})
+    assert waits == {"l2": "waiting for l1 of the role login to be back: 1 at once"}
+    closed.close("l1", "kedge: release B")  # it hangs, and its power shall be taken
+    assert set(closed.grant(rules, {}, now, away={"l1"})) == {"l2"}
+    assert closed.granted == {"l1"}
+    closed.open("l1")
+    closed.close("l3", "kedge: release B")
+    waits = closed.grant(rules, {}, now, away={"l2", "l3"})
+    assert closed.granted == {"l2"} and set(waits) == {"l3"}, "two that are away do not block"
