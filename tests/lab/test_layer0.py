@@ -148,7 +148,7 @@ def test_from_the_kernel_to_a_running_systemd_image_and_off(bench: Bench) -> Non
 KILL = """#!/bin/sh
 sleep 3
 for process in /proc/[0-9]*; do
-    tr '\\0' ' ' <$process/cmdline | grep -q '[k]edge.agent --stage layer0' && kill -9 ${process#/proc/}
+    tr '\\0' ' ' <$process/cmdline | grep -q '[s]tart-agent.pyc --stage layer0' && kill -9 ${process#/proc/}
 done
 """
 KILLER = """[Unit]
