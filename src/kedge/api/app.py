@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from kedge.api.access import allowed, peer_name
+from kedge.api.encoding import encoded
 from kedge.api.errors import body_of, of_http, status_of
 from kedge.api.openapi import document
 from kedge.api.routes import ROUTES, SITE_BYTES, Asked, Route
@@ -96,7 +97,7 @@ def refusal(error: KedgeError) -> web.Response:
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(
-        body=msgspec.json.encode(value),
+        body=encoded(value),
         status=status,
         headers=headers,
         content_type="application/json",

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from kedge.api.encoding import encoded
 from kedge.lib.errors import KedgeError
 from kedge.master.journal import event_rows
 from kedge.stores.port import Entry
@@ -42,7 +41,7 @@ def frame(topic: str, message: Mapping[str, Any]) -> Frame:
     """Encode a message as a server-sent event (WHATWG HTML, 9.2)."""
     seq = int(message.get("seq", 0)) if topic == "event" else 0
     head = f"id: {seq}\n" if seq else ""
-    data = msgspec.json.encode(message)
+    data = encoded(message)
     return Frame(topic, seq, f"{head}event: {topic}\ndata: ".encode() + data + b"\n\n")
 
 

@@ -46,6 +46,19 @@ def test_a_frame_is_a_server_sent_event() -> None:
     assert frame("node", {"node": "n1"}).raw == b'event: node\ndata: {"node":"n1"}\n\n'
 
 
+async def test_letters_that_are_no_unicode_keep_the_stream_from_nobody(tmp_path: Path) -> None:
+    async def write(master: FakeOperations) -> None:
+        await asyncio.sleep(0.3)
+        master.journal.publish("node", {"node": "n1", "why": "a BMC said \ud800"})
+        master.journal.publish("node", {"node": "n2"})
+
+    async with fake_serving(tmp_path) as master, client_of(tmp_path) as client:
+        writing = asyncio.create_task(write(master))
+        found = await gather(client, 2, "node")
+        await writing
+        assert [message.content.get("why", "") for message in found] == ["a BMC said ?", ""]
+
+
 async def test_all_that_happens_comes_in_order(tmp_path: Path) -> None:
     async with fake_serving(tmp_path) as master, client_of(tmp_path) as client:
         writing = asyncio.create_task(write_soon(master, 50))

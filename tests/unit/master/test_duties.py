@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from small_master import calm, events, small_master, until
 
 from kedge.core.kinds import Enum, Text
 from kedge.core.module import Module
-from kedge.master.reports import take_in
+from kedge.master.reports import decoded, take_in
 from kedge.modules.image.store import collect_blobs
 
 SOURCE = """
@@ -116,3 +117,19 @@ async def test_a_dutys_variable_is_not_taken_by_itself(tmp_path: Path) -> None:
     async with small_master(tmp_path, tune()) as master:
         take_in(master.head, "n1", {"tune.governor": b'"fast"', "duty/nobody.knows": b"{}"})
         assert master.head.nodes["n1"].seen("tune.governor") is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'"\\ud800"',
+        b"NaN",
+        b"1e999",
+        b"\xff",
+        b"[" * 5000 + b"]" * 5000,
+        b"[[[[[[[[[1]]]]]]]]]",
+        b"",
+    ],
+)
+def test_what_is_no_proper_json_is_not_known(raw: bytes) -> None:
+    assert decoded(raw) is None and decoded(b'["\xc3\xa9"]') == ["é"]
