@@ -28,8 +28,8 @@ class Exchange:
 
     __slots__ = (
         "_ask", "_chance", "_failures", "_full", "_held_counter", "_limits", "_names", "_not_before",
-        "_number", "_peer", "_peer_doubts", "_receiving", "_say_ack", "_say_held", "_say_status",
-        "_sending", "_tree", "_views_in", "_views_out", "epoch", "incoming", "is_parent", "outgoing",
+        "_number", "_peer", "_peer_doubts", "_say_ack", "_say_held", "_say_status", "_sending",
+        "_views_in", "_views_out", "epoch", "incoming", "is_parent", "outgoing", "receiving", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -53,14 +53,14 @@ class Exchange:
         self._views_in = pb.VIEW_UNSPECIFIED, views_in
         self._views_out = pb.VIEW_UNSPECIFIED, views_out
         self._chance = chance
-        self._tree = bool(features & FEATURE_TREE_HASH)
+        self.tree = bool(features & FEATURE_TREE_HASH)
         self._limits = wire.LARGE if features & FEATURE_LARGE else wire.SMALL
         self._peer: Stamp | None = None  # what it holds; None until it has said so
         self._peer_doubts = False
         self._held_counter = -1  # of the frame that said so
         self._full = False  # the peer's version came from a predecessor: no difference builds on it
         self._sending: Sending | None = None
-        self._receiving = Receiving(self._limits.fragments)
+        self.receiving = Receiving(self._limits.fragments)
         self._number = 0
         self._not_before = 0.0
         self._failures = 0
@@ -103,7 +103,7 @@ class Exchange:
 
     def _read_fragment(self, fragment: pb.Fragment, news: News) -> None:
         self._say_ack = True
-        blob = self._receiving.accept(fragment)
+        blob = self.receiving.accept(fragment)
         if blob is None:
             return
         self._say_held = True
@@ -125,7 +125,7 @@ class Exchange:
         if not self._is_ours(status, self._views_in):
             return
         stamp = self._stamp(status, incoming.stamp)
-        if stamp is not None and incoming.compare(stamp, digest, tree=self._tree):
+        if stamp is not None and incoming.compare(stamp, digest, tree=self.tree):
             self._say_held = True  # the doubt, at once
 
     def _read_held(self, held: pb.Held, news: News) -> None:
@@ -235,21 +235,22 @@ class Exchange:
         if self._say_status:
             self._fill_status(frame)
         held = frame.held.add()
-        self._fill_stamp(held, self.incoming.stamp)
+        self.fill_stamp(held, self.incoming.stamp)
         if self.incoming.doubtful:
             held.doubtful = True
         if self._say_ack:
-            self._receiving.acknowledge(frame.fragment_ack)
+            self.receiving.acknowledge(frame.fragment_ack)
         self._ask = self._say_status = self._say_held = self._say_ack = False
         return frame
 
     def _fill_status(self, frame: pb.Frame) -> None:
         out = self.outgoing
         status = frame.status.add()
-        status.hash = out.tree_hash if self._tree else out.hash
-        self._fill_stamp(status, out.stamp)
+        status.hash = out.tree_hash if self.tree else out.hash
+        self.fill_stamp(status, out.stamp)
 
-    def _fill_stamp(self, part: pb.Status | pb.Held, stamp: Stamp) -> None:
+    def fill_stamp(self, part: pb.Status | pb.Held, stamp: Stamp) -> None:
+        """Say which state of a record is meant: the session's epoch goes without saying."""
         part.version = stamp.version
         if stamp.version and stamp.epoch != self.epoch:
             wire.fill_epoch(part.epoch, stamp.epoch)

@@ -27,13 +27,11 @@ from kedge.sync.door import Door, ParentOptions
 from kedge.sync.events import ParentEvent
 from kedge.sync.keys import Chance, RandomBytes
 from kedge.sync.links import Links
-from kedge.sync.reception import Reception
+from kedge.sync.reception import EVENTS_MAX, Reception
 from kedge.sync.record import Outgoing
 from kedge.sync.session import Address, Input, State
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch, Header, Kind
-
-EVENTS_MAX = 65536  # unread events; beyond that datagrams are dropped, and come again
 
 
 class Parent:

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable
 from cryptography.exceptions import InvalidTag
 
 from kedge.sync.link import Link
+from kedge.sync.report import Reports
 from kedge.sync.session import Address
 from kedge.sync.wire import HEAD_BYTES, HEADER_BYTES
 
 _PAD = bytes(4)  # before the counter in an AEAD's nonce
 
 Slow = Callable[[bytes, Address, float], None]
-Opened = Callable[[Link, int, bytes, Address, float], None]
+Opened = Callable[["Pulse", bytes, Address, float], bytes | None]
 
 
 class Pulse:
@@ -33,13 +34,14 @@ class Pulse:
 
     __slots__ = (
         "address", "answer", "awaited", "counter", "decrypt", "encrypt", "head", "heard", "heard_at",
-        "link",
+        "link", "reports",
     )  # fmt: skip
 
     def __init__(self, link: Link, heard: bytes, answer: bytes) -> None:
         session = link.session
         self.link = link
-        self.heard = heard
+        self.heard: bytes | None = heard
+        self.reports: Reports | None = None  # made when the first one comes
         self.answer = answer
         self.decrypt = session.opener.decrypt
         self.encrypt = session.sealer.encrypt
@@ -56,6 +58,8 @@ class Pulse:
         session.window.mark_all_before(self.awaited)
         session.heard_at = self.heard_at
         session.address = self.address
+        if self.reports is not None:
+            self.reports.settle()
 
 
 class Pulses:
@@ -103,8 +107,8 @@ class Pulses:
                 )
             except InvalidTag:
                 continue
-            if plain != pulse.heard:
-                opened(pulse.link, pulse.awaited, plain, address, now)
+            answer = pulse.answer
+            if plain != pulse.heard and (answer := opened(pulse, plain, address, now)) is None:
                 continue
             pulse.awaited += 1
             pulse.heard_at = now
@@ -112,4 +116,4 @@ class Pulses:
             nonce = pulse.counter.to_bytes(12, "big")
             pulse.counter += 1
             head = pulse.head + nonce[4:]
-            out.append((head + pulse.encrypt(nonce, pulse.answer, head), address))
+            out.append((head + pulse.encrypt(nonce, answer, head), address))

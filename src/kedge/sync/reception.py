@@ -22,10 +22,14 @@ from kedge.sync.events import (
 from kedge.sync.link import NEVER_AT, Link
 from kedge.sync.links import Links
 from kedge.sync.news import News
+from kedge.sync.pulse import Pulse
 from kedge.sync.record import Incoming
+from kedge.sync.report import reports_of
 from kedge.sync.session import Address, Effect, Input, State
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import Epoch, Header
+
+EVENTS_MAX = 65536  # unread events; beyond that datagrams are dropped, and come again
 
 
 class Reception:
@@ -50,13 +54,31 @@ class Reception:
         if opened is not None:
             self._read(link, header.counter, opened[0], address, now, newest=opened[1])
 
-    def read_opened(
-        self, link: Link, counter: int, plain: bytes, address: Address, now: float
-    ) -> None:
-        """Take in the inside of an authentic datagram whose counter is just the next one."""
-        self._links.pulses.drop(link)
-        link.session.window.mark(counter)
-        self._read(link, counter, plain, address, now, newest=True)
+    def read_opened(self, pulse: Pulse, plain: bytes, address: Address, now: float) -> bytes | None:
+        """Take in the inside of an authentic datagram whose counter is just the next one. Returns what it
+        is answered at once: the pulse goes on after a report that says nothing else."""
+        answer = self._read_report(pulse, plain)
+        if answer is None:
+            link, counter = pulse.link, pulse.awaited
+            self._links.pulses.drop(link)
+            link.session.window.mark(counter)
+            self._read(link, counter, plain, address, now, newest=True)
+        return answer
+
+    def _read_report(self, pulse: Pulse, plain: bytes) -> bytes | None:
+        reports = pulse.reports
+        if reports is None:
+            link = pulse.link
+            reports = pulse.reports = reports_of(link.node.name, link.exchange)
+        if reports is None or len(self.events) >= EVENTS_MAX:
+            return None
+        said = reports.read(plain)
+        if said is None:
+            return None
+        pulse.heard = None  # a heartbeat would say another version
+        event, answer = said
+        self.events.append(event)
+        return answer
 
     def _read(
         self, link: Link, counter: int, plain: bytes, address: Address, now: float, *, newest: bool

@@ -211,6 +211,12 @@ class Incoming:
         self.stamp = stamp
         return Outcome.APPLIED, changes
 
+    def follow(self, entries: list[tuple[str, Entry]]) -> dict[str, bytes | None]:
+        """Merge the entries of the very next version; says what changed here."""
+        epoch, version = self.stamp
+        self.stamp = Stamp(epoch, version + 1)
+        return self._merge(entries)
+
     def _merge(self, entries: list[tuple[str, Entry]]) -> dict[str, bytes | None]:
         changes: dict[str, bytes | None] = {}
         written: list[str] = []

@@ -194,7 +194,7 @@ def _varint(blob: bytes, place: int) -> tuple[int, int]:
     raise ValueError("a number that does not end")
 
 
-def _packed(value: int) -> bytes:
+def packed(value: int) -> bytes:
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -206,19 +206,19 @@ def _packed(value: int) -> bytes:
 def _field(number: int, kind: Kind, value: Any) -> bytes:
     """A field with its tag; nothing for a default."""
     if isinstance(kind, list):
-        return b"".join(_framed(number, each.SerializeToString()) for each in value)
+        return b"".join(framed(number, each.SerializeToString()) for each in value)
     if isinstance(kind, type):
-        return _framed(number, value.SerializeToString()) if value._present() else b""
+        return framed(number, value.SerializeToString()) if value._present() else b""
     if kind == ENUMS:
-        return _framed(number, b"".join(map(_packed, value))) if value else b""
+        return framed(number, b"".join(map(packed, value))) if value else b""
     if kind != OPTIONAL_BYTES and not value:
         return b""
     if kind in (STRING, BYTES, OPTIONAL_BYTES):
-        return _framed(number, value.encode() if kind == STRING else value)
+        return framed(number, value.encode() if kind == STRING else value)
     if kind == FIXED32:
-        return _packed(number << 3 | _FIXED32) + value.to_bytes(4, "little")
-    return _packed(number << 3 | _VARINT) + _packed(int(value))
+        return packed(number << 3 | _FIXED32) + value.to_bytes(4, "little")
+    return packed(number << 3 | _VARINT) + packed(int(value))
 
 
-def _framed(number: int, blob: bytes) -> bytes:
-    return _packed(number << 3 | _LENGTH) + _packed(len(blob)) + blob
+def framed(number: int, blob: bytes) -> bytes:
+    return packed(number << 3 | _LENGTH) + packed(len(blob)) + blob

@@ -140,6 +140,11 @@ class Receiving:
         self._parts = {}
         return blob
 
+    def took_whole(self, transfer: int) -> None:
+        """A later transfer came in one part; what had come of the one before is no longer wanted."""
+        self.number, self._count, self._next = transfer, 1, 1
+        self._parts = {}
+
     def acknowledge(self, ack: pb.FragmentAck) -> None:
         """Write what has arrived of the newest transfer."""
         ack.transfer, ack.next = self.number, self._next
