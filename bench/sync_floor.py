@@ -1,15 +1,20 @@
 """What no parent in Python can do without, and nothing else: receive and answer with the production's calls;
-then also open and seal with a key for each child; then also parse a report and write its acknowledgement.
+then also open and seal with a key for each child; then also take in a report, in one of two ways.
+
+``messages`` parses it, looks at its fields and writes the acknowledgement, but remembers nothing. ``values``
+takes all but the value for known: it keeps a record for each child, hashes it, and tells what has changed.
 
 usage: sync_floor.py WHAT CHILDREN ANSWER_BYTES; prints its port on 127.0.0.1, ends when it is killed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
 from itertools import cycle
 
@@ -21,7 +26,8 @@ from kedge.master.many import Calls
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import SEAL_BYTES
 
-WHATS = ("calls", "seals", "messages")
+WHATS = ("calls", "seals", "messages", "values")
+VALUE_BYTES, HASH_AT = 19, 6
 HEADER, NONCE = bytes(16), bytes(12)
 
 
@@ -66,7 +72,26 @@ def answer(what: str, children: int, answer_bytes: int) -> Callable[[], bytes]:
         acked.fragment_ack.transfer = frame.fragment.transfer
         return HEADER + sealer.encrypt(NONCE, acked.SerializeToString(), HEADER)
 
-    return seals if what == "seals" else messages
+    records = cycle([{f"v{name}": bytes(VALUE_BYTES) for name in range(8)} for _ in ciphers])
+    begun = hashlib.blake2b(digest_size=16)
+    told: deque[tuple[str, bytes]] = deque(maxlen=256)
+    doubt = reply[1:] + b"?"
+    head, tail = said[:HASH_AT], said[HASH_AT + 16 : -VALUE_BYTES]
+
+    def values() -> bytes:
+        opener, sealed, sealer = next(turns)
+        plain = opener.decrypt(NONCE, sealed, HEADER)
+        if not plain.startswith(head) or not plain.startswith(tail, HASH_AT + 16):
+            raise SystemExit("sync_floor: not what was sealed")
+        record = next(records)
+        record["v3"] = plain[-VALUE_BYTES:]
+        told.append(("v3", record["v3"]))
+        made = begun.copy()
+        made.update(b"".join(record.values()))
+        agrees = made.digest() == plain[HASH_AT : HASH_AT + 16]
+        return HEADER + sealer.encrypt(NONCE, reply if agrees else doubt, HEADER)
+
+    return {"seals": seals, "messages": messages, "values": values}[what]
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ class Pair:
         ordinary = self.short._read_report
 
         def counted(*args: object) -> bytes | None:
-            answer = ordinary(*args)  # pyright: ignore[reportArgumentType]
+            answer = ordinary(*args)
             self.taken += answer is not None
             return answer
 
@@ -76,7 +76,7 @@ class Pair:
         assert told[0] == told[1]
         assert answers[0] == answers[1]
         assert state(self.parents[0]) == state(self.parents[1])
-        return [answer for answer, _ in answers[0]]  # pyright: ignore[reportGeneralTypeIssues]
+        return [answer for answer, _ in answers[0]]
 
     def say(self, plain: bytes) -> None:
         """The child says this, whatever it is, under its keys."""
@@ -302,7 +302,7 @@ def test_a_child_reports_and_is_told_that_it_came(monkeypatch: pytest.MonkeyPatc
 
     def noted(self: Reception, link: object, counter: int, *rest: object, **more: object) -> None:
         read.append(counter)
-        ordinary(self, link, counter, *rest, **more)  # pyright: ignore[reportArgumentType]
+        ordinary(self, link, counter, *rest, **more)
 
     pair = Pair(2)
     monkeypatch.setattr(Reception, "_read", noted)
