@@ -93,7 +93,8 @@ def _detach(repository: Path) -> None:
 @_repository
 @_ref
 @_site
-@click.option("--every", "every_s", type=click.FloatRange(min=1), default=60.0, show_default=True)
+@click.option("--every", "every_s", type=click.FloatRange(min=1), metavar="SECONDS", default=60.0,
+              show_default=True, help="How often to look.")  # fmt: skip
 def poll(repository: Path, ref: str, site: str, every_s: float) -> None:
     """Look at a branch again and again, and run the pipeline whenever it has a new commit."""
     from kedge.ci.git import commit_of

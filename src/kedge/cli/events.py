@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @click.command()
 @nodes_argument(required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on as more happens.")
-@click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True,
+              help="So many of the last ones.")  # fmt: skip
 @click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ",
               help="Begin behind this event.")  # fmt: skip
 @output_option

@@ -25,7 +25,8 @@ def image() -> None:
 
 @image.command("import")
 @click.argument("reference")
-@click.option("--arch", type=click.Choice(ARCHES), default="x86_64", show_default=True)
+@click.option("--arch", type=click.Choice(ARCHES), default="x86_64", show_default=True,
+              help="Of an image for several architectures.")  # fmt: skip
 @yes_option
 @click.option(
     "--dry-run", is_flag=True, help="Only show what it is now, which nodes would move, and how."

@@ -33,8 +33,13 @@ class Made:
 @click.command()
 @click.argument("folder", metavar="[DIR]", default=DEFAULT_DIR, type=click.Path(path_type=Path))
 @click.option("--state-dir", type=click.Path(path_type=Path),
-              help="[default: /var/lib/kedge, or DIR/state for another DIR]")  # fmt: skip
-@click.option("--site", type=click.Path(path_type=Path), help="[default: DIR/site]")
+              help="For the database, images, secrets and the API's token.  "
+              "[default: /var/lib/kedge, or DIR/state for another DIR]")  # fmt: skip
+@click.option(
+    "--site",
+    type=click.Path(path_type=Path),
+    help="Where the first site is written.  [default: DIR/site]",
+)
 @click.option("--interface", default="", help="The interface of the provision network.")
 @click.option(
     "--address", default="", help="The head's address there, with its prefix: 10.77.0.1/16"
@@ -52,6 +57,11 @@ def init(
     """Make kedge.yaml in DIR (default /etc/kedge), the state directory, a token and a first site.
 
     What is there already is left as it is.
+
+    \b
+      kedge init --systemd --interface eth1 --address 10.77.0.1/16
+      kedge init --role sub-master --join sm1.join
+      kedge init .                                          to try it in this folder
     """
     from kedge.api.access import make_token
     from kedge.cli.templates import configuration, first_site, unit

@@ -60,7 +60,8 @@ Exit status:
   1  refused or failed; the error says what to do
   2  wrong usage
   3  not in time (kedge wait, --wait)
-  4  nodes are held, blocked or quarantined (kedge wait, --wait, --check)
+  4  it waits for a person: nodes are held, blocked or quarantined (kedge wait, --wait, --check), a node
+     has no path (kedge plan), a rollout stopped (watch), a pipeline did not pass (kedge ci run, watch)
   5  cannot reach kedge serve
   130  interrupted
 

@@ -189,7 +189,10 @@ def _scope(command: F) -> F:
 @_dry_run
 @output_option
 def hold(nodes: str, group: str, every: bool, reason: str, dry_run: bool, output: str) -> None:
-    """Leave nodes, a group or the whole cluster alone until they are released."""
+    """Leave nodes, a group or the whole cluster alone until they are released.
+
+    kedge node hold n7 --reason "broken fan"
+    """
     if dry_run:
         _foreseen(lambda c: c.foresee_hold(nodes, reason, group=group, all=every), output)
         return

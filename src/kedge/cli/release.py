@@ -51,6 +51,8 @@ def create(name: str, ref: str, folder: Path, services: tuple[str, ...], output:
 
     Which nodes there are stays the site's (kedge apply). Every image is looked up in its registry; if
     one is not there, no release is made. Nothing runs on any node yet: kedge rollout start.
+
+    kedge release create 2026-12 --site /etc/kedge/site --from-git v2026.12
     """
     files, commit = read_commit(folder, ref) if ref else (read_folder(folder), "")
     versions: dict[str, str] = {}

@@ -12,7 +12,8 @@ from kedge.cli.trouble import FAILED
 
 
 @click.command("rollout")
-@click.option("--nodes", type=click.IntRange(20, 100_000), default=500, show_default=True)
+@click.option("--nodes", type=click.IntRange(20, 100_000), default=500, show_default=True,
+              help="How many nodes.")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True, help="The first seed.")
 @click.option(
     "--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="How many."

@@ -40,7 +40,10 @@ def rollout() -> None:
 @yes_option
 @output_option
 def start(name: str, release: str, watching: bool, yes: bool, output: str) -> None:
-    """Begin to move nodes to a release, as rollouts/NAME.yaml says. See first: kedge rollout plan."""
+    """Begin to move nodes to a release, as rollouts/NAME.yaml says. See first: kedge rollout plan.
+
+    kedge rollout start weekly --release 2026-12 --watch
+    """
     confirmed(f"Nodes begin to move to release {release}.", yes=yes)
     found = ask(lambda client: client.rollout_start(name, release))
     if watching:
@@ -103,7 +106,12 @@ async def _follow(client: Client, name: str) -> RolloutDetail:
 
 @rollout.command()
 @_name
-@click.option("--release", default="", metavar="NAME", help="Of a rollout that does not run.")
+@click.option(
+    "--release",
+    default="",
+    metavar="NAME",
+    help="The release to move to, where the rollout does not run yet.",
+)
 @output_option
 def plan(name: str, release: str, output: str) -> None:
     """Show how long a rollout takes, and how many nodes stay in service at every hour.

@@ -85,6 +85,10 @@ def set_(name: str, keys: tuple[str, ...], stdin: bool) -> None:
     """Store the secret NAME: asks for each of KEYS (default: username and password).
 
     Without a terminal the values are read from standard input as 'key: value' lines.
+
+    \b
+      kedge secret set bmc
+      kedge secret set slurm username token_file < slurm.txt
     """
     if not NAME.fullmatch(name):
         raise click.UsageError(f"{name!r} is no name for a secret (letters, digits, . _ -)")

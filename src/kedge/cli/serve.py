@@ -33,7 +33,9 @@ log = logging.getLogger("kedge")
 @click.command()
 @click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
 @click.option(
-    "--role", type=click.Choice(["master", "sub-master"]), help="[default: as configured]"
+    "--role",
+    type=click.Choice(["master", "sub-master"]),
+    help="What this machine is in the tree.  [default: as configured]",
 )
 def serve(verbose: bool, role: str | None) -> None:
     """Run Kedge in this terminal (or under systemd) until it is stopped.

@@ -79,7 +79,7 @@ TOLD_EVERY_S, LOGGED_EVERY_S = 0.5, 30.0
 @click.option("--drawn", is_flag=True, help="Draw cluster, faults and commands all from the seed.")
 @click.option("--gentle", is_flag=True, help="The same, with short faults that may cost no boot.")
 @click.option("--rolling", is_flag=True, help="The same, with a rollout.")
-@click.option("--only", metavar="NUMBERS", default="", help="Of all that happens, only 3,17.")
+@click.option("--only", metavar="NUMBERS", default="", help="Of all that happens, only these: 3,17")
 @click.option(
     "--shrink/--no-shrink",
     default=True,
@@ -131,7 +131,8 @@ def run_once(
 
 
 @click.command()
-@click.option("--minutes", type=click.FloatRange(0.0), default=10.0, show_default=True)
+@click.option("--minutes", type=click.FloatRange(0.0), default=10.0, show_default=True,
+              help="How long to look for one.")  # fmt: skip
 @click.option("--first", type=int, default=1, show_default=True, help="The first seed.")
 @click.option("--seeds", type=click.IntRange(0), default=0, help="How many (0: as time allows).")
 @click.option("--rolling", is_flag=True, help="Worlds in which a release rolls.")

@@ -13,7 +13,10 @@ from kedge.cli.session import ask, output_option
 @click.command()
 @output_option
 def strangers(output: str) -> None:
-    """List machines seen on the network that are in no file."""
+    """List machines seen on the network that are in no file.
+
+    One becomes a node by its MAC address in the site's files: docs/howto/add-a-node.md
+    """
     rows = ask(lambda client: client.strangers())
     show(rows, output, lambda: _drawn(rows))
 

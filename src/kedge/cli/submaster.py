@@ -53,7 +53,7 @@ def add(name: str, path: Path | None, output: str) -> None:
     """Let sub-master NAME join (also again, on a new machine), and write its join file.
 
     The file holds a secret that is good for one join within seven days. Carry it to the machine over a
-    channel that you trust, and name it there as tree.join in kedge.yaml.
+    channel that you trust, and type there: kedge init --role sub-master --join NAME.join
     """
     import msgspec
 

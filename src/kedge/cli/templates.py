@@ -66,8 +66,9 @@ image:
 # Switching nodes on and off through their BMCs; credentials are secrets: kedge secret set bmc
 power: {}
 
-# Sections of modules that are not Kedge's own, by their names.
-modules: {}
+# Sections of other modules, by their names: the scheduler's, and those of modules that are not Kedge's.
+modules:
+  # scheduler: { driver: slurm, url: "http://slurm.example:6820", secret: slurm }
 """
 
 SITE = """\

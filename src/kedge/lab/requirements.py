@@ -32,7 +32,7 @@ def check(description: Description) -> None:
         raise KedgeError(
             "lab.not_root",
             "a lab needs root: it makes network namespaces and taps",
-            next_step="Run it with sudo, or try the simulated machines: kedge sim demo",
+            next_step="Run it with sudo, or try simulated machines: kedge sim serve",
         )
     errors: list[KedgeError] = []
     if not TUN.exists():
