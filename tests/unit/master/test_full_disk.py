@@ -13,6 +13,7 @@ from kedge.master import late_writes
 from kedge.master.clock import Clock
 from kedge.master.journal import Journal
 from kedge.master.late_writes import LateWrites
+from kedge.master.tree.ledger import Ledger
 from kedge.stores.sqlite import SqliteStore
 
 
@@ -90,3 +91,25 @@ async def test_records_are_written_late_the_newest_alone() -> None:
     await asyncio.sleep(0.05)
     assert failing == {}
     assert store.records("key") == {"n1": {"a": 2}, "n2": {"a": 5}}
+
+
+async def test_a_ledger_of_shares_is_said_once_to_be_late_and_shown_until_it_is_written() -> None:
+    store, said = FullStore(":memory:"), FullStore(":memory:")
+    journal = Journal(said, Clock(), {})
+    ledger = Ledger(store, journal)
+    assert ledger.write("power rack1", {"sm1": (2, 1)}) and ledger.failing == {}
+    store.full = True
+    assert ledger.write("power rack1", {"sm1": (2, 1)}), "there is nothing to write"
+    for _ in range(3):
+        assert not ledger.write("power rack1", {"sm1": (3, 1)})
+        assert not ledger.write("power rack2", {"sm1": (3, 1)})
+    (words,) = ledger.failing.values()
+    assert "power rack1, power rack2" in words and "cannot be written" in words
+
+    store.full = False
+    assert ledger.write("power rack1", {"sm1": (3, 1)}) and "rack2" in str(ledger.failing)
+    assert ledger.write("power rack2", {"sm1": (3, 1)}) and ledger.failing == {}
+    assert Ledger(store, journal).written["power rack1"] == {"sm1": [3, 1]}
+    journal.flush()
+    assert [event.after for event in said.events()] == ["not written", "written"]
+    journal.close()

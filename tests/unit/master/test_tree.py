@@ -325,6 +325,19 @@ def test_a_budget_is_shared_and_the_ledger_outlives_the_master(tmp_path: Path) -
             await until(lambda: share(world.master, "box.switch_on") >= 1, 20)
             assert share(world.master, "box.switch_on") + share(sm1, "box.switch_on") <= 4
 
+            store, degraded = (
+                world.master.store,
+                lambda: world.master.operations.about()["degraded"],
+            )
+            put, full = store.put, Full(store.put)
+            store.put = full  # type: ignore[method-assign]
+            world.master.operations.apply(site("sm1, sm2", more.replace("4", "9")), "test")
+            await until(lambda: "shares of budgets" in degraded(), 20)
+            store.put = put  # type: ignore[method-assign]
+            await until(lambda: "shares of budgets" not in degraded(), 20)
+            said = [e["after"] for e in events(world.master, "shares")]
+            assert said == ["not written", "written"]
+
     asyncio.run(work())
 
 
@@ -338,6 +351,18 @@ def test_a_group_whose_first_parent_never_came_is_the_masters_where_it_is_one_to
             assert world.owner() == "" and not world.cycles()
 
     asyncio.run(work())
+
+
+class Full:
+    """A disk that has no room for shares."""
+
+    def __init__(self, put: Any) -> None:
+        self._put = put
+
+    def __call__(self, kind: str, key: str, record: Any) -> None:
+        if kind == "share":
+            raise KedgeError("store.failed", "the cluster database cannot be written")
+        self._put(kind, key, record)
 
 
 def plan(master: Master, node: str) -> dict[str, Any]:

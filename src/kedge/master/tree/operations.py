@@ -30,7 +30,7 @@ class AtMaster:
         self._tree, self._address, self._versions = delegation, address, versions
 
     def about(self) -> Json:
-        """Which sub-masters are silent, and which groups nobody acts on."""
+        """Which sub-masters are silent, which groups nobody acts on, which shares cannot be written."""
         tree = self._tree
         degraded: dict[str, str] = {}
         for name, known in tree.submasters.known.items():
@@ -43,6 +43,7 @@ class AtMaster:
                 degraded[f"sub-master {name}: {what}"] = why
         for group, why in tree.submasters.without_owner().items():
             degraded[f"group {group}"] = why
+        degraded.update(tree.shares.ledger.failing)
         return {"role": "master", "name": MASTER, "degraded": degraded}
 
     def _differing(self, told: Mapping[str, str] | None) -> str:

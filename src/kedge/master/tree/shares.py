@@ -16,16 +16,15 @@ from kedge.core.allotment import Allotment, Demand, Facts, gone_s, longest_s
 from kedge.core.events import BudgetSet, Pool
 from kedge.core.graph import Graph
 from kedge.core.lease import MASTER
-from kedge.lib.errors import KedgeError
 from kedge.master.budgets import Membership
 from kedge.master.clock import Clock
 from kedge.master.head import Head
 from kedge.master.tree.entries import SHARE, pack
+from kedge.master.tree.ledger import Ledger
 from kedge.master.tree.ownership import Ownership
 from kedge.site.model import Site
 from kedge.stores.port import Store
 
-KIND = "share"
 TURN_S = 30.0
 """After so long another owner comes first where a limit is not enough for all."""
 STUCK_S = 10.0
@@ -58,7 +57,7 @@ class Shares:
     def __init__(
         self, head: Head, ownership: Ownership, store: Store, clock: Clock, term: int
     ) -> None:
-        self._head, self._ownership, self._store, self._clock = head, ownership, store, clock
+        self._head, self._ownership, self._clock = head, ownership, clock
         self._began = clock.now()
         self._serial = term * SERIALS
         self._pools: dict[Pool, _Pool] = {}
@@ -71,8 +70,8 @@ class Shares:
         self._for: tuple[Site, Graph] | None = None
         self._owners: set[str] = set()
         self._were_silent: set[str] = set()
-        self._written = store.records(KIND)
-        for key, record in self._written.items():
+        self.ledger = Ledger(store, head.journal)
+        for key, record in self.ledger.written.items():
             budget, _, pool = key.partition(" ")
             allotment = self._allotments.setdefault((budget, pool), Allotment())
             for owner, (most, alone) in record.items():
@@ -258,9 +257,7 @@ class Shares:
         changed: set[str] = set()
         for pool in pools:
             allotment, key = self._allotments[pool], " ".join(pool)
-            try:
-                self._write(key, allotment.ledger())
-            except KedgeError:  # the disk is full: it is tried again
+            if not self.ledger.write(key, allotment.ledger()):
                 self._stale.add(pool)
                 continue
             limit = self._pools.get(pool, GONE).limit.limit
@@ -282,9 +279,3 @@ class Shares:
                 del self._allotments[pool]
                 self._stale.discard(pool)
         return changed
-
-    def _write(self, key: str, ledger: Mapping[str, tuple[int, int]]) -> None:
-        record = {owner: list(bounds) for owner, bounds in ledger.items()}
-        if self._written.get(key, {}) != record:
-            self._store.put(KIND, key, record or None)
-            self._written[key] = record
