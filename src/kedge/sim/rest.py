@@ -83,6 +83,11 @@ def untrue(cluster: Cluster) -> Iterator[tuple[str, str]]:
         condition = cluster.condition(name)
         if condition is None or condition.phase != "converged":
             continue
+        told = node.discovered.get("scheduler.state")
+        if cluster.scheduler is not None and told is not None and told.value != "absent":
+            state = cluster.scheduler.nodes[name].state
+            if state != told.value:
+                yield "converged is true", f"{name} is {state} at the scheduler, not {told.value}"
         on = node.configured("power.state") == "on"
         image = reference_of(node.configured("image.wanted"))
         if on != machine.has_power:
