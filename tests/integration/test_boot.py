@@ -181,6 +181,15 @@ async def test_a_stranger_is_listed_and_told(served: FakeIo) -> None:
     assert (await get("/blobs/sha256:" + "a" * 64, NOBODYS))[0] == 403
 
 
+async def test_a_node_of_another_owner_is_sent_to_dhcp_and_is_no_stranger(
+    served: FakeIo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served, "is_peer", lambda address: address == NOBODYS)
+    answer = await script(NOBODYS, "52:54:00:99:00:01")
+    assert "another parent boots it" in answer and "\ndhcp ||" in answer
+    assert not served.strangers and not served.events
+
+
 async def test_floods_of_refusals_fill_no_log(served: FakeIo) -> None:
     for number in range(150):
         await get(f"/boot/52:54:00:98:00:{number:02x}", NOBODYS)

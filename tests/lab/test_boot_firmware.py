@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from kedge.core.node import Configuration
 from kedge.lab import qemu
 from kedge.lab.description import Machine
 from kedge.modules import boot
+from kedge.modules.boot import http
+from kedge.modules.boot.script import wait_script
 from private_network import can_make_networks, private_network
 
 pytestmark = [
@@ -162,3 +165,21 @@ async def test_it_waits_for_its_permit_and_boots(io: FakeIo, running: Running) -
     words = line.split()
     assert "panic=0" in words and "kedge.node=n1" in words and f"kedge.mac={MAC}" in words
     assert "kedge.epoch=1.1" in words and f"kedge.url={'http://10.77.0.1:8080'}" in words
+
+
+@pytest.mark.parametrize("machine", [MACHINES["bios"]], ids=["bios"], indirect=False)
+async def test_a_machine_that_waits_as_a_stranger_goes_to_whom_dhcp_names(
+    io: FakeIo, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The URL that it was given leads nowhere, as that of a parent whose node it is not any more."""
+    known = io.site
+    io.configure(one_network_site({}))
+    nowhere = partial(wait_script, url="http://10.77.0.1:9/boot/gone", seconds=2)
+    monkeypatch.setattr(http, "wait_script", lambda why, url, s, renew: nowhere(why, renew=renew))
+    try:
+        await io.until(lambda: "is in no file" in running.console, BOOT_S)
+        monkeypatch.undo()
+        io.configure(known)
+        await io.until(lambda: "is not to boot now" in running.console, BOOT_S)
+    except TimeoutError:
+        pytest.fail(f"{io.events}\n{running.console[-3000:]}")

@@ -33,6 +33,7 @@ def test_boot_scripts_hold_only_our_commands(arguments: list[str], node: str) ->
 @given(st.text(max_size=300), st.integers(), st.booleans())
 def test_wait_scripts_hold_only_our_commands(reason: str, seconds: int, renew: bool) -> None:
     lines = wait_script(reason, "http://h/boot/m", seconds, renew=renew).splitlines()
-    ours = ["#!ipxe", "echo", ":wait", "sleep", *(["dhcp"] if renew else []), "chain"]
+    renewing = ["dhcp", "isset", "chain", ":same"]
+    ours = ["#!ipxe", "echo", ":wait", "sleep", *(renewing if renew else []), "chain"]
     assert [line.split(" ")[0] for line in lines] == ours
     assert not DANGEROUS & set(lines[1])

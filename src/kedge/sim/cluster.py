@@ -126,13 +126,14 @@ class Cluster:
         return next((head for head in self.heads.values() if head.owns(node)), None)
 
     def _boot_urls(self, node: str) -> list[str]:
-        """Who may answer a node that boots: the parents of its group, then the master."""
+        """Who has an address for a node that boots: of its group's parents and the master, who acts on it."""
         master = self.head.master
         self.site = (master.head.site if master is not None else None) or self.site
         group = self.site.groups.get(self.site.nodes[node].group)
         parents = group.parents if group is not None else ()
         ends = dict.fromkeys([*(HEAD if p == MASTER else p for p in parents), HEAD])
-        return [f"http://{self.heads[end].address}:8080" for end in ends]
+        acting = (self.heads[end] for end in ends if self.heads[end].owns(node))
+        return [f"http://{head.address}:8080" for head in acting]
 
     # ---- building it
 

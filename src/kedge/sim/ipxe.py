@@ -11,6 +11,11 @@ from kedge.sim.web import Answer
 Get = Callable[[str], Awaitable[Answer]]
 """Fetches a URL whole; raises `OSError`."""
 
+Dhcp = Callable[[], Awaitable[str]]
+"""Asks for an address; returns the boot file that the answer names. Raises `OSError` where none answers."""
+
+FILENAME = "${filename}"
+
 LEAST_S = 0.01
 """What a command takes at least, so that a script that repeats at once cannot stop the world's time."""
 
@@ -27,10 +32,15 @@ class Failed(Exception):
     """A command of a script failed and nothing follows it: iPXE ends."""
 
 
-async def boot(script: str, get: Get) -> Kernel:
-    """Run a script, and those that it chains to, until it boots a kernel; raises `Failed`."""
+async def boot(get: Get, dhcp: Dhcp) -> Kernel:
+    """Ask for an address and run the script that the answer names, and those that it chains to, until one
+    boots a kernel; raises `Failed`, and `OSError` where nobody answers at all."""
+    answer = await get(await dhcp())
+    if answer.status != 200:
+        raise Failed(f"HTTP {answer.status}")
+    script = answer.text
     while True:
-        run = _Run(script, get)
+        run = _Run(script, get, dhcp)
         found = await run.to_its_end()
         if isinstance(found, Kernel):
             return found
@@ -40,9 +50,10 @@ async def boot(script: str, get: Get) -> Kernel:
 class _Run:
     """One script."""
 
-    def __init__(self, script: str, get: Get) -> None:
+    def __init__(self, script: str, get: Get, dhcp: Dhcp) -> None:
         self._lines = script.splitlines()
-        self._get = get
+        self._get, self._dhcp = get, dhcp
+        self._filename = ""
         self._kernel = ("", "")
         self._initrds: list[str] = []
         self._at = 0
@@ -73,6 +84,7 @@ class _Run:
     async def _do(self, words: list[str]) -> Kernel | str | None:
         options = [word for word in words[1:] if word.startswith("--")]
         rest = [word for word in words[1:] if not word.startswith("--")]
+        rest = [word.replace(FILENAME, self._filename) for word in rest]
         if "--name" in options:
             rest = rest[1:]
         match words[0]:
@@ -94,7 +106,12 @@ class _Run:
                 self._goto(words)
             case "imgfree":
                 self._kernel, self._initrds = ("", ""), []
-            case "echo" | "dhcp":
+            case "dhcp":
+                self._filename = await self._dhcp()
+            case "isset":
+                if not any(rest):
+                    raise Failed("it is not set")
+            case "echo":
                 pass
             case other:
                 raise Failed(f"{other}: command not found")

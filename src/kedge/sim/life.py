@@ -31,6 +31,7 @@ class Living(Owner, Fetcher, Protocol):
     network_first: bool
     network_once: bool
 
+    def reaches(self, url: str) -> bool: ...
     @property
     def chance(self) -> random.Random: ...
     def enter(self, stage: str) -> None: ...
@@ -55,7 +56,7 @@ class Life:
             machine.network_once = False
             machine.enter("loader")
             try:
-                kernel = await self._load()
+                kernel = await ipxe.boot(machine.get, self._dhcp)
             except (OSError, ipxe.Failed):
                 continue  # the firmware begins its list of devices again
             machine.enter("kernel")
@@ -64,17 +65,14 @@ class Life:
             await self._run_layer0()
             await self._run_image()
 
-    async def _load(self) -> ipxe.Kernel:
-        """DHCP and iPXE: the first boot server that answers has the word."""
+    async def _dhcp(self) -> str:
+        """The first that has an address for this machine, and is reached, has the word."""
         machine = self._machine
         for url in machine.outside.boot_urls(machine.name):
-            try:
-                answer = await machine.get(f"{url}/boot/{machine.mac}")
-            except OSError:
-                continue
-            if answer.status == 200:
-                return await ipxe.boot(answer.text, machine.get)
-        raise OSError("no boot server answers")
+            script = f"{url}/boot/{machine.mac}"
+            if machine.reaches(script):
+                return script
+        raise OSError("nobody answers")
 
     async def _run_layer0(self) -> None:
         machine = self._machine

@@ -23,7 +23,7 @@ from kedge.sim.duties import observe, seen
 from kedge.sim.life import Life
 from kedge.sim.sockets import PlainSocket
 from kedge.sim.traits import Ills, Outside
-from kedge.sim.web import Answer
+from kedge.sim.web import Answer, split
 from kedge.sim.work import activate
 
 AGENT_PORT = 40_000
@@ -185,6 +185,12 @@ class SimulatedMachine:
     async def get(self, url: str) -> Answer:
         """Fetch over HTTP, whole; raises `OSError`."""
         return await self.outside.web.download(self.name, self.address, url)
+
+    def reaches(self, url: str) -> bool:
+        """Whether something comes through to the server of a URL, and back."""
+        network = self.outside.network
+        end = network.end_at(split(url)[0][0])
+        return network.round_trip_s(self.name, end) is not None
 
     def url(self) -> str:
         """Where the head of this boot serves files."""

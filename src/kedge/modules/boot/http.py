@@ -78,6 +78,8 @@ class BootServer:
             raise web.HTTPNotFound
         source = request.remote or ""
         machine = self.machines.by_mac.get(mac)
+        if machine is None and self.io.is_peer(source):
+            return self._wait(mac, "another parent boots it", PROBLEM_WAIT_S, renew=True)
         if machine is None:
             if self.notes.stranger_may_be_told():
                 self.io.observe_stranger(mac, {"address": source})

@@ -22,6 +22,12 @@ ARGUMENTS_BYTES = 1800
 """The kernel takes 2048, the bootloader's own words included."""
 RESERVED = ("kedge.", "initrd=")
 UNSAFE = re.compile(r"[^A-Za-z0-9 _.,:=/@%+()-]")
+RENEWING = (
+    "dhcp || goto wait",
+    "isset ${filename} || goto same",
+    "chain --replace --autofree ${filename} || goto wait",
+    ":same",
+)
 WAIT_LEAST_S, WAIT_MOST_S = 2, 60
 LINE_LENGTH = 160
 
@@ -100,14 +106,15 @@ def boot_script(load: Load) -> str:
 
 def wait_script(reason: str, url: str, seconds: int, *, renew: bool = False) -> str:
     """The script that shows ``reason`` on the console, sleeps, and asks ``url`` again, for ever;
-    with ``renew`` it asks for its address again too (it may have become a node's)."""
+    with ``renew`` it asks for its address again, too, and then whom the answer names: the machine may have
+    become a node's, or its node another boot server's."""
     seconds = min(max(seconds, WAIT_LEAST_S), WAIT_MOST_S)
     lines = [
         "#!ipxe",
         f"echo Kedge: {_say(reason)}",
         ":wait",
         f"sleep {seconds}",
-        *(["dhcp || goto wait"] if renew else []),
+        *(RENEWING if renew else ()),
         f"chain --replace --autofree {url} || goto wait",
     ]
     return "\n".join(lines) + "\n"

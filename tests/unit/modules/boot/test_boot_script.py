@@ -66,3 +66,16 @@ def test_a_reason_is_text_and_nothing_else() -> None:
 @pytest.mark.parametrize(("asked", "slept"), [(0, 2), (5, 5), (10_000, 60)])
 def test_the_pause_is_bounded(asked: int, slept: int) -> None:
     assert f"\nsleep {slept}\n" in wait_script("why", "http://h/boot/m", asked)
+
+
+def test_who_asks_for_an_address_again_goes_to_whom_the_answer_names() -> None:
+    lines = wait_script("why", "http://old/boot/m", 5, renew=True).splitlines()
+    order = [line.split(" ||")[0] for line in lines[3:]]
+    assert order == [
+        "sleep 5",
+        "dhcp",
+        "isset ${filename}",
+        "chain --replace --autofree ${filename}",
+        ":same",
+        "chain --replace --autofree http://old/boot/m",
+    ]
