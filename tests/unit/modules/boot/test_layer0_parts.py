@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -151,3 +152,13 @@ def test_module_names_are_plain_and_listed_once() -> None:
     names = [*BOOT_MODULES, *DRIVER_MODULES]
     assert len(set(names)) == len(names)
     assert all(name.replace("_", "").isalnum() and name == name.lower() for name in names)
+
+
+def test_an_agent_of_layer0_has_the_small_messages() -> None:
+    """The library would cost each node some five megabytes, and take the agent beyond what it may have."""
+    assert not [name for name in packages.LAYER0_PACKAGES if "protobuf" in name]
+    code = "import sys; sys.modules['google'] = None\nfrom kedge.sync.v1 import sync_pb2 as pb; print(pb)"
+    chosen = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "sync_small" in chosen.stdout
