@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kedge.cli.output import show
+from kedge.cli.session import output_option
 from kedge.lab.faults import KINDS
 from kedge.lib.errors import KedgeError
 
@@ -20,27 +18,7 @@ FOLLOW_S = 0.2
 DEFAULT_FILE = Path("examples/01-lab/lab.yaml")
 
 
-def _reported(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Show a `KedgeError` as one clear line (JSON with -o json) and end with status 1."""
-
-    @functools.wraps(command)
-    def wrapped(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except KedgeError as error:
-            if options.get("output") == "json":
-                click.echo(json.dumps({"error": error.as_dict()}))
-            else:
-                click.echo(f"kedge lab: {error}", err=True)
-            sys.exit(1)
-
-    return wrapped
-
-
 _lab_option = click.option("--lab", "name", metavar="NAME", help="Which lab, when several are up.")
-_output_option = click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
 
 
 def _node_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
@@ -60,27 +38,25 @@ def group() -> None:
 
 @group.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=DEFAULT_FILE)
-@_output_option
-@_reported
+@output_option
 def up(file: Path, output: str) -> None:
     """Start the lab that FILE describes: networks, registry, BMCs; its machines stay off."""
     from kedge.lab.lab import Lab
 
     lab = Lab.from_file(file)
     lab.up(lambda text: click.echo(f"  {text}", err=True))
-    if output == "json":
-        click.echo(json.dumps(lab.status()))
-    else:
-        click.echo(f"The lab {lab.name} is up: {len(lab.description.machines)} machines.")
-        click.echo(f"Credentials for a site: {lab.paths.secrets}")
-        click.echo(f"The registry's CA: {lab.paths.registry_ca}")
-        click.echo("Next: kedge lab status, kedge lab exec -- kedge serve")
+    told = [
+        f"The lab {lab.name} is up: {len(lab.description.machines)} machines.",
+        f"Credentials for a site: {lab.paths.secrets}",
+        f"The registry's CA: {lab.paths.registry_ca}",
+        "Next: kedge lab status, kedge lab exec -- kedge serve",
+    ]
+    show(lab.status(), output, lambda: told)
 
 
 @group.command()
 @_lab_option
-@_output_option
-@_reported
+@output_option
 def down(name: str | None, output: str) -> None:
     """End everything of the lab, and what was started with kedge lab exec; leave nothing."""
     from kedge.lab.lab import Lab
@@ -91,12 +67,10 @@ def down(name: str | None, output: str) -> None:
         if error.code == "lab.which":
             raise
         ended = _end_remains(name)
-        click.echo(
-            json.dumps({"down": ended}) if output == "json" else f"{ended or 'no lab'} is down"
-        )
-        return
-    lab.down(lambda text: click.echo(f"  {text}", err=True))
-    click.echo(json.dumps({"down": lab.name}) if output == "json" else f"{lab.name} is down")
+    else:
+        lab.down(lambda text: click.echo(f"  {text}", err=True))
+        ended = lab.name
+    show({"down": ended}, output, lambda: [f"{ended or 'no lab'} is down"])
 
 
 def _end_remains(name: str | None) -> str | None:
@@ -111,24 +85,22 @@ def _end_remains(name: str | None) -> str | None:
 
 @group.command()
 @_lab_option
-@_output_option
-@_reported
+@output_option
 def status(name: str | None, output: str) -> None:
     """Show each machine: power, BMC, process, memory, uptime and the faults put on it."""
     from kedge.lab.lab import Lab
 
     seen = Lab.running(name).status()
-    if output == "json":
-        click.echo(json.dumps(seen))
-        return
-    rows = [_row(machine) for machine in seen["machines"]]
-    titles = ("machine", "hardware", "power", "bmc", "pid", "memory", "uptime", "faults")
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    for row in (titles, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    show(seen, output, lambda: _lines([_row(machine) for machine in seen["machines"]]))
     if seen["daemon"] is None:
         click.echo("The lab's daemon is not running, so its BMCs are dead: kedge lab up", err=True)
+
+
+def _lines(rows: list[tuple[str, ...]]) -> list[str]:
+    titles = ("machine", "hardware", "power", "bmc", "pid", "memory", "uptime", "faults")
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in (titles, *rows))
+    return ["  ".join(cells).rstrip() for cells in padded]
 
 
 def _row(machine: dict[str, Any]) -> tuple[str, ...]:
@@ -151,7 +123,6 @@ def _row(machine: dict[str, Any]) -> tuple[str, ...]:
 @click.option("-f", "--follow", is_flag=True, help="Go on as the machine writes more.")
 @click.option("--raw", is_flag=True, help="Every byte, with what may command a terminal.")
 @_lab_option
-@_reported
 def console(node: str, follow: bool, raw: bool, name: str | None) -> None:
     """Print what NODE wrote to its serial console, as plain text."""
     from kedge.lab.console import Plain
@@ -186,7 +157,6 @@ def _read_from(path: Path, position: int) -> tuple[bytes, int]:
 @group.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @_lab_option
-@_reported
 def exec(command: tuple[str, ...], name: str | None) -> None:
     """Run COMMAND inside the lab's network namespace: kedge lab exec -- ping 10.78.0.11."""
     from kedge.lab.lab import Lab
@@ -207,7 +177,6 @@ def exec(command: tuple[str, ...], name: str | None) -> None:
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("value", required=False)
 @_lab_option
-@_reported
 def fault(node: str, kind: str, value: str | None, name: str | None) -> None:
     """Break NODE: kill its process, hang its BMC, drop 20 (percent), slow 2mbit; or clear."""
     from kedge.lab.lab import Lab
