@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import tarfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from cluster import REGISTRY, Cluster
+from cluster import Cluster
 from slurm_controller import Controller
 from slurm_nodes import NODES, Watch, in_service
 
-LAYOUTS = Path("/var/cache/kedge/images/layouts")
 MOST_OUT = 2
 BROKEN = "3"
 """The version of the image that boots and works, but for the gate."""
@@ -112,19 +107,3 @@ def describe(cluster: Cluster, slurm: Controller) -> None:
     (cluster.site / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
     cluster.edit(CONF, CGROUP + CONF)
     (cluster.site / "rollouts/weekly.yaml").write_text(ROLLOUT % (MOST_OUT, slurm.inside, BROKEN))
-
-
-def push_dead(cluster: Cluster, version: str) -> None:
-    """Push an image that does not start: its init ends at once, so its kernel panics."""
-    layout = cluster.home / "dead"
-    shutil.copytree(LAYOUTS / "slurm-node-1-a", layout)
-    layer = cluster.home / "dead.tar"
-    with tarfile.open(layer, "w") as packed:
-        link = tarfile.TarInfo("usr/sbin/init")
-        link.type, link.linkname = tarfile.SYMTYPE, "/usr/bin/false"
-        packed.addfile(link)
-    image = f"{layout}:1"
-    subprocess.run(
-        ["umoci", "--log=error", "raw", "add-layer", "--image", image, layer], check=True
-    )
-    cluster.copy_image(f"oci:{image}", f"docker://{REGISTRY}/slurm-node:{version}")

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from broken_images import DEAD_INIT, push_broken
 from cluster import KEDGE, ROOT, Cluster
-from rolling import BROKEN, Rolling, describe, push_dead
+from rolling import BROKEN, Rolling, describe
 from slurm_controller import Controller, settings
 from slurm_nodes import MACHINES, NODES, Job, in_service, until
 from slurm_root import SUITE
@@ -123,7 +124,7 @@ def test_a_release_that_fails_its_gate_stops_at_the_canary(rolling: Rolling) -> 
 
 
 def test_a_release_that_does_not_boot_stops_at_the_canary(rolling: Rolling) -> None:
-    push_dead(rolling.cluster, "4")
+    push_broken(rolling.cluster, "slurm-node", "4", DEAD_INIT)
     rolling.release("D", "4")
     why = goes_back(rolling, "D", 1500)
     assert "failed on release D" in why

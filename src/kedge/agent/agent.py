@@ -9,11 +9,12 @@ import selectors
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kedge.agent import living_on
+from kedge.agent import hanging, living_on
 from kedge.agent.duties import host_files, image_activate
+from kedge.agent.duties.init_state import InitState
 from kedge.agent.machine import Machine
 from kedge.agent.orders import PREFIX, Answer, Orders
-from kedge.agent.place import LAYER0, RUNNING, Place
+from kedge.agent.place import LAYER0, RUNNING, STUCK, Place
 from kedge.agent.process import Process
 from kedge.agent.travelling import Travelling
 from kedge.agent.uplink import Say, Uplink
@@ -213,7 +214,7 @@ class Agent:
         elif messages:
             self._progress = messages[-1]
         if "hand_over" in result:
-            self._state |= result["hand_over"]
+            self._state |= result["hand_over"] | {hanging.SINCE: self._machine.now()}
             self._leave("the image is mounted; handing over", None)
         elif "shut_down" in result:
             action = result["shut_down"]
@@ -283,5 +284,17 @@ class Agent:
             self.orders.resume(image_activate.NAME, "done")
             self._save_state()
             self._say(f"the image is running (init says {found.state})")
+        elif not found.reached and now >= hanging.late_at(self._state):
+            self._report_hanging(found)
         starting_s = _WOKEN_EVERY_S if systemd and self._wake is not None else _STARTING_EVERY_S
         self._look_at = now + (_RUNNING_EVERY_S if self._state.get("running") else starting_s)
+        if not self._state.get("running"):
+            self._look_at = min(self._look_at, hanging.late_at(self._state))
+
+    def _report_hanging(self, found: InitState) -> None:
+        """The order has failed, and the node wants to be booted anew. Should the init come up all the same,
+        that is reported as ever."""
+        self._state[hanging.TOLD] = True
+        self.orders.fail(image_activate.NAME, hanging.problem(self._state, found))
+        self.up.discover({"boot.stage": STUCK})
+        self._save_state()

@@ -77,6 +77,11 @@ class Orders:
         if mutation in self.answers:
             self._set(mutation, {"id": self.answers[mutation]["id"], "status": status})
 
+    def fail(self, mutation: str, problem: KedgeError) -> None:
+        """An order that went on in another stage of the boot has failed there."""
+        if mutation in self.answers:
+            self._fail(mutation, self.answers[mutation]["id"], problem.as_dict())
+
     def receive(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Read what the running order says: its progress messages, and its result once it ends."""
         if self.process is None:

@@ -9,7 +9,7 @@ from kedge.agent.boot_arguments import BootArguments
 from kedge.agent.keeping import Keeping
 from kedge.lib.errors import KedgeError
 
-LAYER0, RUNNING = "layer0", "running"
+LAYER0, RUNNING, STUCK = "layer0", "running", "stuck"
 SYSROOT = "/sysroot"  # where the initramfs has the image before it hands over
 
 

@@ -43,12 +43,12 @@ def take_in(head: Head, name: str, changes: Mapping[str, bytes | None]) -> None:
             node.facts.pop(entry, None)
         elif len(node.facts) < MAX_FACTS or entry in node.facts:
             node.facts[entry] = value
+    for mutation, answer in answers:  # first: they say why the rest is as it is
+        _answered(head, name, mutation, answer)
     try:
         head.observe(name, observed, BY)
     except KedgeError as error:
         head.journal.write(name, "refused", error.code, cause=str(error))
-    for mutation, answer in answers:
-        _answered(head, name, mutation, answer)
 
 
 def _duty(head: Head, node: str, name: str, told: Value) -> None:

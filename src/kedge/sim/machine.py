@@ -222,7 +222,9 @@ class SimulatedMachine:
 
     def init_state(self) -> InitState:
         """How far its init has come."""
-        return InitState("running", True) if self._life.init_up else InitState("starting", False)
+        if self._life.init_up:
+            return InitState("running", True)
+        return InitState("starting", False, waits=("hangs.service",))
 
     def write_files(self, files: tuple[HostFile, ...]) -> None:
         """Write host files; raises `KedgeError`."""

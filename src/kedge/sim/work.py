@@ -96,4 +96,5 @@ async def activate(
     machine.write_files(files)
     await asyncio.sleep(MOUNT_S)
     result = {"image": digest, "files": files_digest(files), "systemd": True}
+    result["start_within_s"] = args.get("start_within_s")
     return {"hand_over": result, "goes_on": True}

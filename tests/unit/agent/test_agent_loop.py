@@ -186,6 +186,30 @@ def test_running_is_reported_only_when_init_is_up_and_files_change_live(
     assert not (tmp_path / "root/etc/motd").exists()
 
 
+def test_an_init_that_does_not_come_up_is_given_up_with_what_it_waits_for(
+    start: Any, place_at: Any, head: Head, systemd: FakeSystemd
+) -> None:
+    place = place_at("running")
+    state = {
+        "image": "sha256:" + "1" * 64, "systemd": True, "start_within_s": 1,
+        "handed_over_at": Machine().now(),
+        "orders": {"image.activate": {"id": "1", "status": "running"}},
+    }  # fmt: skip
+    place.keeping.save_object("state.json", state)
+    head.configure({"order/image.activate": {"id": "1", "args": {}}})
+    start(place)
+    head.wait(lambda: head.discovered("boot.stage") == "stuck", 10)
+    answer = head.discovered("order/image.activate")
+    assert (answer["id"], answer["status"]) == ("1", "failed")
+    assert answer["error"]["what"] == "the system was not up within 1 s"
+    assert answer["error"]["why"] == (
+        "the init is starting, and waits for hangs.service; failed: broken.service"
+    )
+    systemd.state = "running"  # it comes up all the same
+    head.wait(lambda: head.discovered("boot.stage") == "running", 25)
+    assert head.discovered("image.running") == state["image"]
+
+
 class FakeSystemd:
     """Answers the few D-Bus calls the agent makes, with bytes laid out by hand from the specification."""
 
@@ -238,6 +262,22 @@ class FakeSystemd:
             return b"v", variant_text + text(b"inactive")
         if b"NFailedUnits" in message:
             return b"v", b"\1u\0\0" + (1).to_bytes(4, "little")
+        if b"ListJobs" in message:
+            return b"a(usssoo)", self._jobs()
         unit = text(b"broken.service")  # one unit as a structure of two texts
         unit += b"\0" * (-len(unit) % 4) + text(b"a broken service")
         return b"a(ss)", len(unit).to_bytes(4, "little") + b"\0" * 4 + unit
+
+    def _jobs(self) -> bytes:
+        """Two jobs, each a number, the unit, the kind of job, its state, and two paths."""
+
+        def job(number: int, *texts: bytes) -> bytes:
+            packed = number.to_bytes(4, "little")
+            for value in texts:
+                packed += b"\0" * (-len(packed) % 4)
+                packed += len(value).to_bytes(4, "little") + value + b"\0"
+            return packed + b"\0" * (-len(packed) % 8)
+
+        jobs = job(1, b"multi-user.target", b"start", b"waiting", b"/job/1", b"/unit/1")
+        jobs += job(2, b"hangs.service", b"start", b"running", b"/job/2", b"/unit/2")
+        return len(jobs).to_bytes(4, "little") + b"\0" * 4 + jobs

@@ -12,15 +12,17 @@ _TIMEOUT_S = 3.0
 _MULTI_USER = f"{SYSTEMD}/unit/multi_2duser_2etarget"
 _UNIT = "org.freedesktop.systemd1.Unit"
 _FAILED_MAX = 50
+_WAITS_MAX = 10
 
 
 class InitState(NamedTuple):
     """``state`` in systemd's words (starting, running, degraded, maintenance, stopping) or ``none``;
-    ``reached``: the system is up; ``failed``: names of failed units."""
+    ``reached``: the system is up; ``failed``: names of failed units; ``waits``: of those being started."""
 
     state: str
     reached: bool
     failed: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
 
 
 def read_systemd(process_1: Path = Path("/proc/1/root")) -> InitState:
@@ -35,9 +37,16 @@ def read_systemd(process_1: Path = Path("/proc/1/root")) -> InitState:
             if bus.get(SYSTEMD, MANAGER, "NFailedUnits"):
                 failed = bus.call(SYSTEMD, MANAGER, "ListUnitsFiltered", ["failed"])[0]
             names = sorted(str(unit[0]) for unit in failed)
-            return InitState(state, reached, tuple(names[:_FAILED_MAX]))
+            waits = () if reached else _being_started(bus)
+            return InitState(state, reached, tuple(names[:_FAILED_MAX]), waits)
     except OSError:
         return InitState("starting", False)
+
+
+def _being_started(bus: Bus) -> tuple[str, ...]:
+    """The units that systemd is busy with; others only wait for them."""
+    jobs: list[Any] = bus.call(SYSTEMD, MANAGER, "ListJobs")[0]
+    return tuple(sorted(str(job[1]) for job in jobs if job[3] == "running"))[:_WAITS_MAX]
 
 
 def read_other(process_1: Path = Path("/proc/1/root")) -> InitState:

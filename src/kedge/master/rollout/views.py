@@ -15,6 +15,7 @@ from kedge.rollout.model import View
 from kedge.site.releasing import WANTED
 
 SCHEDULER = "scheduler.state"
+IMAGE = "image.running"
 KEDGE = "kedge"
 """How the scheduler module names drains of its own in ``scheduler.drained_by``."""
 
@@ -97,9 +98,15 @@ def _failed(node: NodeState, condition: Condition) -> str:
         return f"{condition.phase}: {condition.why}"
     if condition.phase == "waiting" and "the breaker is open" in condition.why:
         return condition.why
-    if condition.discovered.get("health.verdict") == "fail":
+    if condition.discovered.get("health.verdict") == "fail" and _runs_its_image(condition):
         return f"the health check failed{_failing_checks(node.seen('health.failed'))}"
     return ""
+
+
+def _runs_its_image(condition: Condition) -> bool:
+    """Whether it runs what is configured; else a verdict tells of what it ran before, and goes with it."""
+    goal = condition.goals.get(IMAGE)
+    return goal is None or condition.discovered.get(IMAGE) == goal
 
 
 def _failing_checks(failed: Value) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from kedge.core.kinds import Anything, Text, Value
+from kedge.core.kinds import Anything, Integer, Text, Value
 from kedge.core.module import Module
 from kedge.core.variable import Relation
 from kedge.lib.errors import KedgeError
@@ -28,6 +28,7 @@ IMPORT_TIMEOUT_S = 1800.0
 ACTIVATE_TIMEOUT_S = (
     600.0  # a large image over a busy network, and an init that waits for its devices
 )
+START_WITHIN_S = 300
 ARCHES = ("x86_64", "aarch64")
 
 module = Module("image", summary="Bring OCI images from a registry to the nodes, by digest")
@@ -51,6 +52,12 @@ running = module.variable(
     while_={"boot.stage": "running"},
     initial="none",
     summary="The image that the node runs",
+)
+start_within = module.variable(
+    "start_within_s",
+    Integer(10, 3600),
+    configured=True,
+    summary=f"How many seconds the image's init may take until the system is up ({START_WITHIN_S})",
 )
 module.listens(running, timeout_s=60, requires={"boot.stage": "running"}, name="listen_running")
 
@@ -133,6 +140,7 @@ async def activate(node: Node, io: Io) -> None:
         "digest": record.digest,
         "kernel": record.kernel.blob,
         "layers": layers,
+        "start_within_s": node.configured("image.start_within_s") or START_WITHIN_S,
     }
     io.order(node.name, "image.activate", args)
 
