@@ -95,6 +95,32 @@ async def test_a_push_becomes_a_release_and_a_rollout(
         assert "for approval" in shown["waits"][0] and shown["done"] == 2
 
 
+async def test_a_branch_that_is_polled_runs_once_for_each_commit(
+    environment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running(environment) as cluster:
+        repository = Repository(cluster, environment)
+        assert await cluster.kedge("apply", str(cluster.site), "--yes", "--wait") == 0
+        first = await asyncio.to_thread(repository.push, "one")
+        polling = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kedge.cli.main", "ci", "poll", repository.bare, "--every", "1"
+        )  # fmt: skip
+        try:
+            found = await repository.ended(1, capsys)
+            assert (found["state"], found["commit"]) == ("passed", first), found
+            await asyncio.sleep(2.5)
+            assert await repository.status(2, capsys) == {}, "there is nothing new"
+            (cluster.site / "gate.sh").write_text("exit 1\n")
+            second = await asyncio.to_thread(repository.push, "two")
+            found = await repository.ended(2, capsys)
+            assert (found["state"], found["commit"]) == ("failed", second), found
+            (row,) = cluster.operations.releases.every()
+            assert row["commit"] == first and polling.returncode is None, "it goes on looking"
+        finally:
+            polling.terminate()
+            await polling.wait()
+
+
 async def test_a_step_that_fails_or_never_ends_ends_the_run(
     environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
