@@ -20,6 +20,7 @@ from pathlib import Path
 
 NODES = 6
 ROOT = os.environ.get("KEDGE_TEST_SLURM_ROOT", "")
+NOTHING: Mapping[str, str] = {}
 PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmrestd", "scontrol", "squeue", "sbatch")
 
 CONF = """\
@@ -64,7 +65,11 @@ def can_run_slurm() -> bool:
 class Slurm:
     """A running Slurm. ``conf`` is its slurm.conf as it sees it, ``url`` where its slurmrestd listens."""
 
-    def __init__(self, folder: Path, nodes: int = NODES) -> None:
+    def __init__(
+        self, folder: Path, nodes: int = NODES, more: str = "", files: Mapping[str, str] = NOTHING
+    ) -> None:
+        """``more`` lines for slurm.conf, and ``files`` that lie beside it."""
+        self._more, self._files = more, files
         self.folder = folder
         self.inside = Path("/") / folder.relative_to(ROOT or "/")
         self.conf = self.inside / "slurm.conf"
@@ -146,7 +151,9 @@ class Slurm:
                 "CPUs=1 RealMemory=100 Feature=fast,big"
             )
         conf = self.folder / "slurm.conf"
-        conf.write_text("\n".join(lines) + "\n")
+        conf.write_text("\n".join(lines) + "\n" + self._more)
+        for name, text in self._files.items():
+            (self.folder / name).write_text(text)
         conf.chmod(0o644)
         if "22.05" not in self.run("scontrol", "--version"):  # which would refuse it
             (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
@@ -213,11 +220,13 @@ def _holds(true: object) -> bool:
 
 
 @contextmanager
-def slurm(nodes: int = NODES) -> Iterator[Slurm]:
+def slurm(
+    nodes: int = NODES, more: str = "", files: Mapping[str, str] = NOTHING
+) -> Iterator[Slurm]:
     """A running Slurm, in the namespace of this thread."""
     folder = Path(tempfile.mkdtemp(prefix="kedge-slurm-", dir=f"{ROOT}/tmp"))
     folder.chmod(0o711)
-    cluster = Slurm(folder, nodes)
+    cluster = Slurm(folder, nodes, more, files)
     try:
         cluster.start()
         yield cluster

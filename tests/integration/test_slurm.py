@@ -103,7 +103,8 @@ def test_drain_label_and_resume_by_both(fresh: Slurm) -> None:
         assert (nodes["n1"].state, nodes["n3"].state) == ("draining", "drained")
         assert nodes["n1"].drained_by == "kedge"
         assert carry_out(driver, ("carry", "2026.11-b_1"), ["n1", "n3"]) == {}
-        assert driver.read().nodes["n3"].features == ("fast", "big", "kedge_2026.11-b_1")
+        offered = ("fast", "big", "kedge_2026.11-b_1", "kedgeside1")
+        assert driver.read().nodes["n3"].features == offered
         job = fresh.run("sbatch", "--parsable", "-o", "/dev/null", "-D", "/", "-C",
                         "kedge_2026.11-b_1", "--wrap=sleep 1")  # fmt: skip
         assert carry_out(driver, ("resume", ""), ["n3"]) == {}

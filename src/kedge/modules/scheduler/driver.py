@@ -20,6 +20,10 @@ BY_HAND = "kedge: by hand:"
 FEATURE = "kedge_"
 """What the feature begins with that says which release a node carries."""
 
+SIDE = "kedgeside"
+"""What the feature begins with that tells nodes of different releases apart by a small number, which a rule
+of the site can name once for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -66,6 +70,12 @@ class Seen:
         """The release that it carries; empty for none."""
         carried = [f.removeprefix(FEATURE) for f in self.features if f.startswith(FEATURE)]
         return carried[0] if len(carried) == 1 else ""
+
+    @property
+    def side(self) -> int:
+        """The side of its release; 0 for none."""
+        sides = [f.removeprefix(SIDE) for f in self.features if f.startswith(SIDE)]
+        return int(sides[0]) if len(sides) == 1 and sides[0].isdecimal() else 0
 
 
 @dataclass(frozen=True, slots=True)

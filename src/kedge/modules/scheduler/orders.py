@@ -7,11 +7,12 @@ and left alone. Each node of a batch has its own answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from kedge.lib.errors import KedgeError
-from kedge.modules.scheduler.driver import FEATURE, Driver, Seen
+from kedge.modules.scheduler.driver import FEATURE, SIDE, Driver, Seen
 
 GATHER_S = 0.1
 
@@ -36,8 +37,9 @@ def carry_out(driver: Driver, kind: Kind, nodes: Sequence[str]) -> Errors:
             fit.append(name)
     if what == "carry":
         alike: dict[tuple[str, ...], list[str]] = {}
+        side = side_of(about, known.values())
         for name in fit:
-            alike.setdefault(offered(known[name].features, about), []).append(name)
+            alike.setdefault(offered(known[name].features, about, side), []).append(name)
         for features, names in alike.items():
             driver.carry(names, features)
     elif fit and what in ("drain", "note"):
@@ -47,10 +49,21 @@ def carry_out(driver: Driver, kind: Kind, nodes: Sequence[str]) -> Errors:
     return errors
 
 
-def offered(features: Sequence[str], release: str) -> tuple[str, ...]:
-    """A node's features once it carries ``release`` (empty: none)."""
-    others = tuple(f for f in features if not f.startswith(FEATURE))
-    return (*others, f"{FEATURE}{release}") if release else others
+def offered(features: Sequence[str], release: str, side: int) -> tuple[str, ...]:
+    """A node's features once it carries ``release`` (empty: none), which has this side."""
+    others = tuple(f for f in features if not f.startswith((FEATURE, SIDE)))
+    return (*others, f"{FEATURE}{release}", f"{SIDE}{side}") if release else others
+
+
+def side_of(release: str, every: Iterable[Seen]) -> int:
+    """The side of a release: that of the nodes which carry it, else the least that no other release has.
+    Nothing but the scheduler remembers it, so all who ask come to the same."""
+    taken: set[int] = set()
+    for seen in every:
+        if seen.release == release and seen.side:
+            return seen.side
+        taken.add(seen.side)
+    return next(side for side in count(1) if side not in taken)
 
 
 def _refused(name: str, what: str, seen: Seen) -> KedgeError | None:
