@@ -192,7 +192,10 @@ class _Reader:
         label = name.raw if isinstance(name, Scalar) else ""
         if not words.WORD.fullmatch(label):
             problems.refuse(
-                "bad_name", tree.place, "a stage needs a name", next_step="name: canary"
+                "bad_name",
+                tree.place,
+                f"{label!r} is no name for a stage" if label else "a stage needs a name",
+                next_step="One word, like: name: canary",
             )
         selection, size = self.selection(given), self.size(given)
         rest = flag(given.get("rest"), "rest", problems)

@@ -24,6 +24,13 @@ def test_the_examples_can_be_read(path: Path) -> None:
     assert found.name == path.stem and found.stages
 
 
+def test_the_howto_can_be_read() -> None:
+    howto = EXAMPLES.parent / "docs/howto/roll-a-release.md"
+    _, _, rest = howto.read_text().partition("```yaml\n")
+    found = read_rollouts({"rollouts/weekly.yaml": rest.partition("```")[0]})["weekly"]
+    assert [stage.name for stage in found.stages] == ["test", "canary", "tenth", "rest"]
+
+
 def test_shares_are_at_least_one_node_and_never_more_than_allowed() -> None:
     assert Share(percent=10).of(25, down=True) == 2
     assert Share(percent=10).of(25) == 3
