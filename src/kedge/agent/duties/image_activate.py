@@ -59,7 +59,7 @@ def carry_out(
     if init.is_systemd:
         handover.inject_units(str(place.run))
     handover.tell_init(str(place.run), init)
-    result = {"image": digest, "files": written, "systemd": init.is_systemd}
+    result: dict[str, Any] = {"image": digest, "files": written, "systemd": init.is_systemd}
     result["start_within_s"] = args.get("start_within_s")
     tell({"progress": {"what": "handing over to the image's init", "share": 1.0}})
     return {"hand_over": result, "goes_on": True}
