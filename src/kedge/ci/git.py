@@ -43,8 +43,10 @@ def read_commit(folder: Path, ref: str) -> tuple[dict[str, str], str]:
     Raises `KedgeError` for what is no commit, and for a folder that is too large or holds secrets.
     """
     commit = commit_of(folder, ref)
+    where = f"{folder} at {ref}"
+    refuse_large(git(folder, "ls-tree", "-r", "-l", "-z", commit), where)
     raw = git(folder, "archive", "--format=tar", commit, ".")
-    return site_texts(raw, f"{folder} at {ref}"), commit
+    return site_texts(raw, where), commit
 
 
 def commit_of(folder: Path, ref: str) -> str:
@@ -52,6 +54,25 @@ def commit_of(folder: Path, ref: str) -> str:
     if ref.startswith("-"):
         raise KedgeError("git.ref", f"{ref!r} names no commit")
     return git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").decode().strip()
+
+
+def refuse_large(listed: bytes, where: str) -> None:
+    """Refuse a folder that is larger than a site may be, before it is read into memory; ``listed`` is what
+    ``git ls-tree -r -l -z`` says of it."""
+    sizes: list[int] = []
+    for entry in listed.split(b"\0"):
+        told, _, name = entry.partition(b"\t")
+        size = told.split(b" ")[-1]
+        if size.isdigit() and not any(part.startswith(b".") for part in name.split(b"/")):
+            sizes.append(int(size))
+    if sum(sizes) > MOST_BYTES or len(sizes) > MOST_FILES:
+        raise _too_large(where)
+
+
+def _too_large(where: str) -> KedgeError:
+    return KedgeError(
+        "site.too_large", f"holds more than {MOST_FILES} files or {MOST_BYTES} bytes", where=where
+    )
 
 
 def site_texts(raw: bytes, where: str) -> dict[str, str]:
@@ -71,10 +92,7 @@ def site_texts(raw: bytes, where: str) -> dict[str, str]:
                 )  # fmt: skip
             size += member.size
             if size > MOST_BYTES or len(files) >= MOST_FILES:
-                raise KedgeError(
-                    "site.too_large", f"holds more than {MOST_FILES} files or {MOST_BYTES} bytes",
-                    where=where,
-                )  # fmt: skip
+                raise _too_large(where)
             body = archive.extractfile(member)
             text = _text(body.read() if body is not None else b"", name)
             if text is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kedge.ci.description import FILE, Pipeline, Step, read_pipeline
-from kedge.ci.git import commit_of, git, site_texts
+from kedge.ci.git import commit_of, git, refuse_large, site_texts
 from kedge.ci.keeping import Kept, Status, StepStatus
 from kedge.client.client import Client
 from kedge.lib.errors import KedgeError
@@ -98,10 +98,11 @@ class _Run:
     async def through(self) -> None:
         status = self.status
         status.state, status.began = "running", time.time()
-        raw = git(
-            self.push.repository, "archive", "--format=tar", f"{status.commit}:{self.push.tree}"
-        )
-        files = site_texts(raw, f"{self.push.repository} at {status.commit[:12]}")
+        repository, tree = self.push.repository, f"{status.commit}:{self.push.tree}"
+        where = f"{repository} at {status.commit[:12]}"
+        refuse_large(git(repository, "ls-tree", "-r", "-l", "-z", tree), where)
+        raw = git(repository, "archive", "--format=tar", tree)
+        files = site_texts(raw, where)
         pipeline = self.read(files)
         date = time.strftime("%Y.%m.%d", time.gmtime(status.began))
         status.release = pipeline.release_name(status.commit, date)
