@@ -201,7 +201,7 @@ class Driver:
         failed = ""
         if condition.phase in ("quarantined", "blocked"):
             failed = condition.why
-        elif self.verdict[name] == "fail":
+        elif self.verdict[name] == "fail" and self.image[name] == self.release[name]:
             failed = "the health check failed"
         return View(
             release=self.release[name],
