@@ -132,3 +132,24 @@ async def test_a_node_that_was_away_when_kedge_started_anew_still_counts(tmp_pat
         assert away(started) == [first], "the others wait for it"
         machines.pace = 0.02
         await moved(started, *LOGIN)
+
+
+async def test_one_that_hangs_is_left_until_a_person_says_that_nobody_is_on_it(
+    tmp_path: Path,
+) -> None:
+    machines = Machines(pace=0.02)
+    async with master(tmp_path, machines) as started:
+        apply(started, "1")
+        await until(lambda: service(started) == {"converged"}, "all to be in service", 30)
+        sessions(started, l2=0, l3=0)
+        hangs = started.io.node("l1")
+        assert hangs is not None
+        machines.set(hangs, {"boot.stage": "stuck"})
+        started.io.observe("l1", {"boot.stage": "stuck"}, by="agent")
+        apply(started, "2")
+        waits = "waiting to hear how many sessions are open"
+        await until(lambda: waits in row(started, "l1")["why"], waits)
+        await asyncio.sleep(2.0)
+        assert away(started) == ["l1"], "the others wait for it"
+        started.operations.set_values("l1", {"scheduler.policy": {"kind": "free"}}, "test")
+        await until(lambda: all(runs(started, n).endswith(":2") for n in LOGIN), "all to move", 40)

@@ -143,6 +143,7 @@ class Closed:
                 waits[node] = why
             else:
                 self.granted.add(node)
+            if not why or node in away:
                 others.append(node)
         return waits
 

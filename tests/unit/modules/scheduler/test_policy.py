@@ -84,3 +84,12 @@ def test_a_node_that_is_away_anyway_counts_and_comes_first() -> None:
     closed.close("l3", "kedge: release B")
     waits = closed.grant(rules, {}, now, away={"l2", "l3"})
     assert closed.granted == {"l2"} and set(waits) == {"l3"}, "two that are away do not block"
+    closed = Closed()
+    rules["l1"] = Rule("people", sessions_empty=True, at_once=1, role="login")
+    for node in ("l2", "l1"):
+        closed.close(node, "kedge: release B")
+    waits = closed.grant(rules, {"l1": None}, now, away={"l1"})
+    assert waits == {
+        "l1": "waiting to hear how many sessions are open",
+        "l2": "waiting for l1 of the role login to be back: 1 at once",
+    }
