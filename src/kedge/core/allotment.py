@@ -109,6 +109,10 @@ class Allotment:
             p.confirmed and p.told.serial and not p.demand.waiting for p in self._parts.values()
         )
 
+    def concerns(self, owners: Collection[str]) -> bool:
+        """Whether one of them has, or may have, a share."""
+        return not self._parts.keys().isdisjoint(owners)
+
     def told(self) -> dict[str, Share]:
         """What the owners are told."""
         return {owner: part.told for owner, part in self._parts.items()}
@@ -189,17 +193,20 @@ class Allotment:
         self, facts: Facts, own: Demand, aims: Mapping[str, int], floor: int, serial: int
     ) -> None:
         """Give out what is free."""
+        others = self._others()
         for owner, aim in aims.items():
             if owner == MASTER:
                 continue
             part = self._parts.setdefault(owner, _Part())
             if not part.confirmed:
                 continue
-            room = facts.limit - own.used - (self._others() - part.bound)
+            others -= part.bound
+            room = facts.limit - own.used - others
             most = max(part.told.most, min(aim, room))
             alone = max(part.told.alone, min(floor, most))
             if (most, alone) != part.told[1:] or not part.told.serial:
                 part.tell(serial, most, alone)
+            others += part.bound
 
 
 def _is_over(part: _Part) -> bool:

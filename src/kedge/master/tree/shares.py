@@ -65,6 +65,8 @@ class Shares:
         self._stale: set[Pool] = set()
         self._own_demands: dict[Pool, Demand] = {}
         self._told: dict[str, dict[str, bytes]] = {}
+        self._told_of: dict[str, set[str]] = {}  # the owners that have an entry of a pool
+        self._again_at: dict[Pool, float] = {}  # for whom time alone may change something
         self._stuck_nodes: dict[Pool, dict[str, str]] = {}
         self._stuck_at: dict[Pool, float] = {}
         self._for: tuple[Site, Graph] | None = None
@@ -109,6 +111,8 @@ class Shares:
         """A person has removed a sub-master: it draws from nothing any more."""
         self._owners.discard(owner)
         self._told.pop(owner, None)
+        for owners in self._told_of.values():
+            owners.discard(owner)
         for allotment in self._allotments.values():
             allotment.forget(owner)
         self._stale.update(self._allotments)
@@ -139,31 +143,36 @@ class Shares:
         for pool, allotment in self._allotments.items():
             known = self._pools.get(pool, GONE)
             own = Demand(*engine.demand(pool, span=known.limit.span))
-            if own == self._own_demands.get(pool) and not self._moves(pool, silent, between):
+            if own == self._own_demands.get(pool) and not self._moves(pool, now, silent, between):
                 continue
             self._own_demands[pool] = own
-            before = allotment.own
+            before = allotment.own, allotment.told(), allotment.ledger()
             facts = self._facts(known, silent, between)
             allotment.decide(facts, own, int(now / TURN_S), self._next())
             others = self._in_the_way(pool, MASTER)
             self._look_for_stuck(pool, known, now, waited=not allotment.settled or own.waiting > 0)
             others_changed = others != self._in_the_way(pool, MASTER)
-            owns_changed = owns_changed or allotment.own != before or others_changed
+            owns_changed = owns_changed or allotment.own != before[0] or others_changed
             decided.append(pool)
-            if allotment.settled and not own.waiting:
-                self._stale.discard(pool)
-            else:
-                self._stale.add(pool)
+            self._stale.discard(pool)
+            self._again_at.pop(pool, None)
+            if before != (allotment.own, allotment.told(), allotment.ledger()):
+                self._stale.add(pool)  # the next look may go on from there
+            elif own.waiting or not allotment.settled:
+                stuck_at = self._stuck_at.get(pool, math.inf)
+                self._again_at[pool] = min(stuck_at + STUCK_S, (now // TURN_S + 1) * TURN_S)
         changed = self._tell(decided)
         if owns_changed:
             self._head.limit()
         return changed
 
-    def _moves(self, pool: Pool, silent: Mapping[str, float], between: Collection[str]) -> bool:
+    def _moves(
+        self, pool: Pool, now: float, silent: Mapping[str, float], between: Collection[str]
+    ) -> bool:
         """Whether something of a pool may be otherwise than at the last look."""
-        if pool in self._stale:
+        if pool in self._stale or now >= self._again_at.get(pool, math.inf):
             return True
-        if silent and not self._allotments[pool].ledger().keys().isdisjoint(silent):
+        if silent and self._allotments[pool].concerns(silent):
             return True
         known = self._pools.get(pool, GONE)
         return bool(between) and not known.groups.isdisjoint(between)
@@ -263,9 +272,8 @@ class Shares:
             limit = self._pools.get(pool, GONE).limit.limit
             shares = allotment.told()
             self._owners |= shares.keys()
-            for owner in shares.keys() | {
-                o for o, told in self._told.items() if SHARE + key in told
-            }:
+            told_of = self._told_of.setdefault(key, set())
+            for owner in shares.keys() | told_of:
                 entries = self._told.setdefault(owner, {})
                 told = [*shares.get(owner, ()), limit, self._in_the_way(pool, owner)]
                 entry = pack(told) if owner in shares else None
@@ -273,9 +281,12 @@ class Shares:
                     changed.add(owner)
                     if entry is None:
                         del entries[SHARE + key]
+                        told_of.discard(owner)
                     else:
                         entries[SHARE + key] = entry
+                        told_of.add(owner)
             if pool not in self._pools and not shares:
-                del self._allotments[pool]
+                del self._allotments[pool], self._told_of[key]
                 self._stale.discard(pool)
+                self._again_at.pop(pool, None)
         return changed
