@@ -12,6 +12,7 @@ from kedge.core.node import Observation
 from kedge.lib.errors import KedgeError
 from kedge.master.head import Head
 from kedge.master.link import Link
+from kedge.master.nodes import NodeState
 from kedge.master.tree.heard import Report, report_here, report_of
 from kedge.sync.wire import Epoch
 
@@ -28,6 +29,8 @@ class View(msgspec.Struct, frozen=True):
     seen: dict[str, tuple[Any, float, str]]
     refined: dict[str, Any]
     facts: dict[str, Any]
+    configured: dict[str, Any] | None = None
+    """What the refined values stand for, at the owner; None: its Kedge does not say."""
 
 
 class Relayed:
@@ -51,7 +54,7 @@ class Relayed:
             return
         self.views[node], self._by[node], self._boots[node] = told, by, self._boot(node)
         for variable, value in told.refined.items():
-            if variable in self._head.graph.variables:
+            if variable in self._head.graph.variables and _is_of(known, variable, told.configured):
                 self._head.refine(node, variable, value)
         by_whom: dict[str, Json] = {}
         for variable in known.discovered.keys() - told.seen.keys():
@@ -125,3 +128,9 @@ class Relayed:
         """Drop what is known of nodes that are in no site any more."""
         self.views = {name: view for name, view in self.views.items() if name in nodes}
         self._reports = {name: reports for name, reports in self._reports.items() if name in nodes}
+
+
+def _is_of(node: NodeState, variable: str, configured: Mapping[str, Any] | None) -> bool:
+    """Whether the owner has refined what is configured here. It may not have heard yet what is new: what the
+    former value stands for would make a node that is about to go look as if it had arrived."""
+    return configured is None or configured.get(variable) == node.configuration.values.get(variable)

@@ -124,6 +124,7 @@ class Reporter:
             "orders": self._link.orders(name),
             "seen": {key: [o.value, o.at, o.by] for key, o in sorted(node.discovered.items())},
             "refined": dict(node.refined),
+            "configured": {key: node.configuration.values.get(key) for key in node.refined},
             "facts": dict(node.facts),
         }
 
