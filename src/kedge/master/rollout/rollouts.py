@@ -140,7 +140,10 @@ class Rollouts:
             return
         ended = Verdict("passed" if passed else "failed", now, why)
         progress = replace(progress, verdicts={**progress.verdicts, gate: ended})
-        self._save(rollout, progress, f"gate {gate}: {ended.state}", why)
+        try:
+            self._save(rollout, progress, f"gate {gate}: {ended.state}", why)
+        except KedgeError as error:  # it cannot be kept now, so the gate runs again
+            self.waits[name] = (f"for the verdict of gate {gate} to be kept: {error.what}",)
 
     # the loop
 
