@@ -426,6 +426,9 @@ class FakeOperations:
             moves = sorted(self.phases) if args["reference"] == "registry:5000/compute:1" else []
             return {"reference": args["reference"], "arch": args["arch"], "before": before,
                     "after": after, "moves": moves}  # fmt: skip
+        if (module, action) == ("image", "prune"):
+            return {"dry_run": bool(args.get("dry_run")), "blobs": ["sha256:" + "2" * 64],
+                    "size_bytes": 2_500_000, "images_kept": 3}  # fmt: skip
         if (module, action) == ("image", "import"):
             for share in (0.0, 0.5, 1.0):
                 self.journal.publish("image", {"what": f"layer {share}", "share": share})

@@ -80,6 +80,38 @@ def _foreseen(
     return lines
 
 
+@image.command()
+@yes_option
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@output_option
+def prune(yes: bool, dry_run: bool, output: str) -> None:
+    """Remove files from the head's disk that no image needs.
+
+    These are blobs that no image of `kedge image list`, no layer0 and no module names, and that are
+    older than an hour: left by imports that failed and by what was built anew. Images themselves stay,
+    also those that no node wants. It runs on the head that answers: sub-masters keep their own copies.
+    """
+    found: dict[str, Any] = act("image", "prune", {"dry_run": True})
+    if dry_run:
+        show(found, output, lambda: _loose(found))
+        return
+    if found["blobs"]:
+        if output == "table":
+            write(console(err=True), _loose(found))
+        confirmed("These blobs are removed.", yes=yes)
+    done: dict[str, Any] = act("image", "prune", {})
+    tell(done, output, f"{_amount(done)} removed; {done['images_kept']} images kept")
+
+
+def _amount(found: dict[str, Any]) -> str:
+    return f"{len(found['blobs'])} blobs ({found['size_bytes'] / 1e6:.1f} MB)"
+
+
+def _loose(found: dict[str, Any]) -> list[RenderableType]:
+    total = f"{_amount(found)} that nothing names; {found['images_kept']} images stay"
+    return [*found["blobs"], total]
+
+
 @image.command("list")
 @output_option
 def list_(output: str) -> None:

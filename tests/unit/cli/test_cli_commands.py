@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ READING = [
     ["node", "set", "n1", "power.state=off", "--dry-run"],
     ["image", "list"],
     ["image", "show", "compute"],
+    ["image", "prune", "--dry-run"],
     ["layer0", "list"],
     ["version"],
 ]
@@ -44,6 +46,7 @@ CHANGING = [
     ["power", "off", "n1", "--yes"],
     ["power", "cycle", "n[1-2]", "--yes"],
     ["image", "import", "registry:5000/compute:1"],
+    ["image", "prune", "--yes"],
     ["layer0", "build"],
 ]
 
@@ -218,6 +221,22 @@ def test_an_import_names_the_nodes_that_it_would_move(
     assert len(served.operations.asked) == 1
     assert run(["image", "import", "registry:5000/other:1", "--dry-run"]) == 0
     assert "moves: no node" in capsys.readouterr().out
+
+
+def test_pruning_shows_asks_and_only_then_removes(
+    served: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, remove = (("act", "image", "prune", args) for args in ({"dry_run": True}, {}))
+    assert run(["image", "prune", "--dry-run"]) == 0
+    assert "1 blobs (2.5 MB) that nothing names; 3 images stay" in capsys.readouterr().out
+    monkeypatch.setattr("kedge.cli.output.asking", lambda *, yes: not yes)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert run(["image", "prune"]) != 0
+    assert "Go on?" in capsys.readouterr().err
+    assert [asked[:4] for asked in served.operations.asked] == [look, look]
+    assert run(["image", "prune", "--yes"]) == 0
+    assert "1 blobs (2.5 MB) removed; 3 images kept" in capsys.readouterr().err
+    assert [asked[:4] for asked in served.operations.asked][2:] == [look, remove]
 
 
 def test_a_bug_of_the_master_is_an_error_not_a_crash(

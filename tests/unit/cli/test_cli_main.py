@@ -39,7 +39,7 @@ def test_there_are_all_verbs() -> None:
         "init", "serve", "apply", "diff", "status", "node list", "node show", "node set",
         "node unset", "node hold", "node release", "node retry", "plan", "graph", "events",
         "power on", "power off", "power cycle", "power status", "image list", "image import",
-        "image show", "layer0 build", "layer0 list", "secret set", "secret list", "strangers",
+        "image show", "image prune", "layer0 build", "layer0 list", "secret set", "secret list", "strangers",
         "doctor", "completion", "lab up", "lab down", "lab status", "lab console", "version",
     ):  # fmt: skip
         assert tuple(verb.split()) in ALL

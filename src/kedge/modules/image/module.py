@@ -20,6 +20,7 @@ from kedge.modules.image.access import registry_access
 from kedge.modules.image.importer import find_digest, import_image
 from kedge.modules.image.once import Once
 from kedge.modules.image.pins import pin, pinned, read_pins
+from kedge.modules.image.prune import prune
 from kedge.modules.image.reference import parse_source
 from kedge.modules.image.store import ImageRecord, find_record, missing_blobs, read_records
 from kedge.modules.port import Io, Node
@@ -181,6 +182,12 @@ async def import_now(io: Io, args: Mapping[str, Value]) -> Value:
         if relation.reference_of(node.configured("image.wanted")) == reference:
             await look(node, io)
     return cast("Value", record.as_json())
+
+
+@module.action("prune")
+async def prune_now(io: Io, args: Mapping[str, Value]) -> Value:
+    """Remove blobs that no record names and that are older than an hour; ``dry_run`` only says which."""
+    return await prune(io, args, importing=_imports.busy())
 
 
 @module.action("resolve", harmless=True)
