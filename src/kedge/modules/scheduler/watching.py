@@ -217,6 +217,10 @@ class Watch:
         driver = self._driver
         if driver is None:
             raise KedgeError("scheduler.none", self._why_unknown())
+        if kind[0] == "resume":
+            for name in nodes:  # from now on a job may begin: nobody knows until it is read again
+                self._told.pop(name, None)
+                self._io.observe(name, {"scheduler.state": None}, by=BY)
         try:
             return await self._io.blocking(LANE, carry_out, driver, kind, nodes, timeout_s=CALL_S)
         except TimeoutError:
