@@ -191,3 +191,13 @@ def test_a_busy_group_waits_for_its_better_parent() -> None:
         if arbiter.decide({GROUP: PARENTS}, now, {GROUP}):
             break
     assert now - 59 * 5.0 >= TERMS.duration_s
+
+
+def test_a_new_group_waits_for_its_parent_before_the_master_takes_it() -> None:
+    terms = LeaseTerms(duration_s=60, settled_s=60)
+    arbiter, wanted = Arbiter(terms), {"g": ("sm1", MASTER), "h": (MASTER, "sm1")}
+    assert arbiter.decide(wanted, 1000.0) == [("h", MASTER)]
+    assert arbiter.decide(wanted, 1059.0) == [("h", MASTER)]
+    assert arbiter.decide(wanted, 1060.0) == [("g", MASTER), ("h", MASTER)]
+    arbiter.saw("sm1", 1, 1060.0)
+    assert arbiter.decide({"g": ("sm1", MASTER)}, 1060.5) == [("g", "sm1")]

@@ -131,6 +131,7 @@ class Arbiter:
     terms: LeaseTerms
     _held: dict[str, _Held] = field(default_factory=dict[str, _Held])
     _contenders: dict[str, _Contender] = field(default_factory=dict[str, _Contender])
+    _new_since: dict[str, float] = field(default_factory=dict[str, float])
 
     def restore(self, owned: Mapping[str, Owned], now: float) -> None:
         """What the store says, at a start: whoever owns a group may have renewed just now."""
@@ -193,13 +194,16 @@ class Arbiter:
     ) -> list[tuple[str, str]]:
         """Groups that may get another owner now, and whom. ``wanted`` are the groups' parents, the
         preferred one first. A ``busy`` group is not taken from an owner that is there only because a
-        better one is, too. Write it to the store, then call `give`."""
+        better one is, too; one that nobody ever owned waits for a better one than the master as long as a
+        better one must have settled. Write it to the store, then call `give`."""
         found: list[tuple[str, str]] = []
         for group, parents in wanted.items():
             held = self._held.get(group)
             target = self._target(held, parents, now)
             if held is None:
-                if target:
+                since = self._new_since.setdefault(group, now)
+                in_time = now - since < self.terms.settled_s
+                if target and not (in_time and target == MASTER != parents[0]):
                     found.append((group, target))
                 continue
             if held.owned.owner == MASTER and not held.withdrawn:
@@ -240,7 +244,9 @@ class Arbiter:
         held = self._held.get(group)
         assert held is None or term > held.owned.term
         self._held[group] = _Held(Owned(owner, term), now)
+        self._new_since.pop(group, None)
 
     def forget(self, group: str) -> None:
         """The site no longer has the group."""
         self._held.pop(group, None)
+        self._new_since.pop(group, None)

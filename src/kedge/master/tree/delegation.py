@@ -200,7 +200,6 @@ class Delegation:
             self._head.owner_changed(come)
             loop = asyncio.get_running_loop()
             loop.call_later(ARRIVED_S, self._arrived, come)
-        self._tell_parents(site)
         acted = {group: self.ownership.elsewhere_of(group) for group in site.groups}
         # (a group that names parents was taken to be the first one's until it was given to somebody)
         before = {g.name: None if g.parents else "" for g in site.groups.values()} | self._acted
@@ -210,6 +209,8 @@ class Delegation:
             nodes = [n for n, s in self._head.nodes.items() if s.configuration.group in changed]
             self._adopt(nodes)
             self._head.owner_changed(nodes)
+        # (only now: the first that is written in a new tenure is the whole record, adopted orders and all)
+        self._tell_parents(site)
         own: dict[str, tuple[str, Report]] = {}
         for group in acted:
             if not acted[group] and site.groups[group].parents:

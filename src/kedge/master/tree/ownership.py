@@ -1,7 +1,8 @@
 """Who owns which group: the arbiter's decisions, kept in the store before they count.
 
 The master owns the groups that name no parents. A group that names parents is its first parent's that is
-there; as long as none of them ever was, and somebody may have acted on its nodes before, it is the master's.
+there (a new group waits a while for it before the master takes it, where that is one too); as long as none of
+them ever was, and somebody may have acted on its nodes before, it is the master's.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Ownership:
                 continue
             known = before.nodes if before is not None else dict[str, Configuration]()
             fresh = (before is not None or self._blank) and known.keys().isdisjoint(group.nodes)
-            if not fresh or MASTER in group.parents:  # it may have been the master's own until now
+            if not fresh:  # it may have been the master's own until now
                 self._give(group.name, MASTER)
         for group in self.arbiter.groups():
             if group not in site.groups:
