@@ -142,6 +142,7 @@ class Run:
 
     def round(self) -> None:
         world, before = self.world, self.progress
+        self.came: dict[str, Verdict] = {}
         decision = decide(self.rollout, self.progress, world.views, world.now)
         assert decision == decide(self.rollout, self.progress, world.views, world.now)
         if before.state == "paused":
@@ -167,9 +168,14 @@ class Run:
 
     def save(self, progress: Progress) -> None:
         """Through the store, as a restart would see it; a verdict that came meanwhile stays."""
+        progress = self.with_verdicts(progress)
         record = json.loads(json.dumps(as_record(self.rollout, progress)))
         rollout, self.progress = read_record(record)
         assert rollout == self.rollout and self.progress == progress
+
+    def with_verdicts(self, progress: Progress) -> Progress:
+        """With what came of gates in this round."""
+        return replace(progress, verdicts={**progress.verdicts, **self.came})
 
     def carry_out(self, action: object) -> None:
         if isinstance(action, Assign):
@@ -182,9 +188,8 @@ class Run:
                 state = "failed" if self.world.bad_gate else "passed"
                 name = key(action.stage, action.gate.name)
                 verdict = Verdict(state, self.world.now, "too slow")
-                self.verdict = name, verdict
-                verdicts = {**self.progress.verdicts, name: verdict}
-                self.progress = replace(self.progress, verdicts=verdicts)
+                self.came[name] = verdict
+                self.progress = self.with_verdicts(self.progress)
         elif isinstance(action, Requeue):
             for node in action.nodes:
                 self.world.views[node] = replace(self.world.views[node], busy_until=0.0)
