@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NODES = 6
@@ -200,6 +200,25 @@ class Slurm:
                 self.stop(name)
         if "munged" in self.processes:
             self.stop("munged")
+        until(self._none_are_left, "the jobs' keepers to end")
+
+    def _none_are_left(self) -> bool:
+        """End what outlives slurmd: each job's slurmstepd, told by where it has its slurm.conf."""
+        mark = f"SLURM_CONF={self.conf}".encode()
+        left = [
+            int(p.parent.name) for p in Path("/proc").glob("[0-9]*/environ") if _holds_mark(p, mark)
+        ]
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
+
+
+def _holds_mark(environ: Path, mark: bytes) -> bool:
+    try:
+        return mark in environ.read_bytes().split(b"\0")
+    except OSError:  # it has ended
+        return False
 
 
 def until(true: object, what: str, most_s: float = 20.0) -> None:
