@@ -71,7 +71,10 @@ def refuse_large(listed: bytes, where: str) -> None:
 
 def _too_large(where: str) -> KedgeError:
     return KedgeError(
-        "site.too_large", f"holds more than {MOST_FILES} files or {MOST_BYTES} bytes", where=where
+        "site.too_large",
+        f"holds more than {MOST_FILES} files or {MOST_BYTES} bytes",
+        where=where,
+        next_step="Keep images and archives out of the site's repository, and push again",
     )
 
 

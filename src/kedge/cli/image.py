@@ -104,7 +104,8 @@ def prune(yes: bool, dry_run: bool, output: str) -> None:
 
 
 def _amount(found: dict[str, Any]) -> str:
-    return f"{len(found['blobs'])} blobs ({found['size_bytes'] / 1e6:.1f} MB)"
+    count = len(found["blobs"])
+    return f"{count} blob{'' if count == 1 else 's'} ({found['size_bytes'] / 1e6:.1f} MB)"
 
 
 def _loose(found: dict[str, Any]) -> list[RenderableType]:

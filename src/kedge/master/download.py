@@ -29,8 +29,9 @@ async def download(url: str, target: Path, most_bytes: int) -> None:
                     left -= len(piece)
                     if left < 0:
                         raise KedgeError(
-                            "download.too_long", f"more than {most_bytes} bytes came", where=url
-                        )
+                            "download.too_long", f"more than {most_bytes} bytes came", where=url,
+                            next_step="It is tried again; look at what answers there",
+                        )  # fmt: skip
                     file.write(piece)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         why = str(error) or type(error).__name__

@@ -28,8 +28,8 @@ class Exchange:
 
     __slots__ = (
         "_ask", "_chance", "_failures", "_full", "_held_counter", "_limits", "_names", "_not_before",
-        "_number", "_peer", "_peer_doubts", "_say_ack", "_say_held", "_say_status", "_sending",
-        "_views_in", "_views_out", "epoch", "incoming", "is_parent", "outgoing", "receiving", "tree",
+        "_number", "_peer_doubts", "_say_ack", "_say_held", "_say_status", "_sending",
+        "_views_in", "_views_out", "epoch", "incoming", "is_parent", "outgoing", "peer", "receiving", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -55,7 +55,7 @@ class Exchange:
         self._chance = chance
         self.tree = bool(features & FEATURE_TREE_HASH)
         self._limits = wire.LARGE if features & FEATURE_LARGE else wire.SMALL
-        self._peer: Stamp | None = None  # what it holds; None until it has said so
+        self.peer: Stamp | None = None  # what it holds of ours; None until it has said so
         self._peer_doubts = False
         self._held_counter = -1  # of the frame that said so
         self._full = False  # the peer's version came from a predecessor: no difference builds on it
@@ -129,14 +129,14 @@ class Exchange:
             self._say_held = True  # the doubt, at once
 
     def _read_held(self, held: pb.Held, news: News) -> None:
-        out, before = self.outgoing, self._peer
+        out, before = self.outgoing, self.peer
         stamp = self._stamp(held, out.stamp)
         if stamp is None:
             return
         doubts = held.doubtful
         if self._sending is None and stamp is before is out.stamp and doubts == self._peer_doubts:
             return  # as it was
-        self._peer, self._peer_doubts = stamp, doubts
+        self.peer, self._peer_doubts = stamp, doubts
         self._overtake()
         news.outranked = stamp.epoch > out.epoch and out.version > 0 and not out.is_relayed
         if self._sending is not None and self._reached(self._sending.version):
@@ -149,7 +149,7 @@ class Exchange:
     def _overtake(self) -> None:
         """Go on after the version that a predecessor of this process left at the peer; but a
         writer that has said nothing yet takes nothing back."""
-        peer, out = self._peer, self.outgoing
+        peer, out = self.peer, self.outgoing
         if peer is None or out.is_relayed:
             return  # whoever wrote what is relayed has gone on itself
         if peer.epoch == out.epoch and peer.version > out.version > 0:
@@ -169,7 +169,7 @@ class Exchange:
             )
 
     def _reached(self, version: int) -> bool:
-        peer = self._peer
+        peer = self.peer
         return (
             peer is not None
             and not self._peer_doubts
@@ -257,14 +257,14 @@ class Exchange:
 
     def _behind(self) -> bool:
         """Whether the peer is known not to hold our record as it is now."""
-        peer, ours = self._peer, self.outgoing.stamp
+        peer, ours = self.peer, self.outgoing.stamp
         if peer is None or not ours.version or (peer == ours and not self._peer_doubts):
             return False
         is_later = peer > ours if self.outgoing.is_relayed else peer.epoch > ours.epoch
         return not is_later and self.fits
 
     def _start(self, now: float) -> None:
-        out, peer = self.outgoing, self._peer
+        out, peer = self.outgoing, self.peer
         base = 0
         if peer is not None and peer.epoch == out.epoch and not self._peer_doubts:
             base = 0 if self._full else peer.version
@@ -286,16 +286,11 @@ class Exchange:
         return self.outgoing.fits(self._limits)
 
     @property
-    def peer(self) -> Stamp | None:
-        """What the peer has said in this session that it holds of our record."""
-        return self._peer
-
-    @property
     def is_answered(self) -> bool:
         """Whether the peer has said in this session what it holds."""
-        return self._peer is not None
+        return self.peer is not None
 
     @property
     def in_step(self) -> bool:
         """Whether the peer is known to hold our record as it is now."""
-        return self._peer == self.outgoing.stamp and not self._peer_doubts
+        return self.peer == self.outgoing.stamp and not self._peer_doubts

@@ -22,7 +22,10 @@ async def prune(io: Io, args: Mapping[str, Value], *, importing: bool) -> Value:
     imported: it may be about to name blobs that were converted long ago."""
     dry_run = args.get("dry_run", False)
     if not isinstance(dry_run, bool):
-        raise KedgeError("image.prune", "dry_run is true or false", where="image prune")
+        raise KedgeError(
+            "image.prune", "dry_run is neither true nor false", where="image prune",
+            next_step="Type: kedge image prune --dry-run",
+        )  # fmt: skip
     if importing and not dry_run:
         raise KedgeError(
             "image.busy", "an image is imported, so no blob is removed", where="image prune",
