@@ -228,14 +228,14 @@ def test_pruning_shows_asks_and_only_then_removes(
 ) -> None:
     look, remove = (("act", "image", "prune", args) for args in ({"dry_run": True}, {}))
     assert run(["image", "prune", "--dry-run"]) == 0
-    assert "1 blobs (2.5 MB) that nothing names; 3 images stay" in capsys.readouterr().out
+    assert "1 blob (2.5 MB) that nothing names; 3 images stay" in capsys.readouterr().out
     monkeypatch.setattr("kedge.cli.output.asking", lambda *, yes: not yes)
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert run(["image", "prune"]) != 0
     assert "Go on?" in capsys.readouterr().err
     assert [asked[:4] for asked in served.operations.asked] == [look, look]
     assert run(["image", "prune", "--yes"]) == 0
-    assert "1 blobs (2.5 MB) removed; 3 images kept" in capsys.readouterr().err
+    assert "1 blob (2.5 MB) removed; 3 images kept" in capsys.readouterr().err
     assert [asked[:4] for asked in served.operations.asked][2:] == [look, remove]
 
 
