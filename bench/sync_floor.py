@@ -20,9 +20,9 @@ from itertools import cycle
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from kedge.master.garbage import collect_seldom
-from kedge.master.host import grow_receive_buffer
-from kedge.master.many import Calls
+from kedge.master.process.garbage import collect_seldom
+from kedge.master.process.host import grow_receive_buffer
+from kedge.master.transport.many import Calls
 from kedge.sync.v1 import sync_pb2 as pb
 from kedge.sync.wire import SEAL_BYTES
 

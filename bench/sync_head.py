@@ -16,12 +16,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from kedge.master.garbage import collect_seldom, lives_long
-from kedge.master.host import Host
-from kedge.master.late_writes import LateWrites
-from kedge.master.link import Link
-from kedge.master.permits import BootPermit
-from kedge.master.settings import Settings
+from kedge.master.agents.link import Link
+from kedge.master.agents.permits import BootPermit
+from kedge.master.persistence.late_writes import LateWrites
+from kedge.master.process.garbage import collect_seldom, lives_long
+from kedge.master.process.host import Host
+from kedge.master.process.settings import Settings
 from kedge.sync.events import ParentEvent
 
 

@@ -1,4 +1,4 @@
-"""A master that does what `kedge.master.operations.Operations` promises, with plain dicts inside.
+"""A master that does what `kedge.master.operations.operations.Operations` promises, with plain dicts inside.
 
 For tests of the API, the client and the commands: everything above it is real, sockets included.
 """
@@ -16,9 +16,9 @@ from typing import Any
 from kedge.api.server import api_serving
 from kedge.lib.errors import KedgeError, KedgeErrors
 from kedge.lib.nodeset import expand, fold
-from kedge.master.clock import Clock
-from kedge.master.journal import Journal, event_rows
-from kedge.master.settings import Settings
+from kedge.master.persistence.journal import Journal, event_rows
+from kedge.master.process.clock import Clock
+from kedge.master.process.settings import Settings
 from kedge.stores.port import Entry, Note
 
 

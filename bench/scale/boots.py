@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kedge.core.engine.engine import Engine
-from kedge.master.clock import Clock
-from kedge.master.garbage import collect_seldom
-from kedge.master.head import Head
-from kedge.master.journal import Journal
+from kedge.master.engine.head import Head
+from kedge.master.persistence.journal import Journal
+from kedge.master.process.clock import Clock
+from kedge.master.process.garbage import collect_seldom
 from kedge.stores.sqlite import SqliteStore
 from scale.fleet import Devices, graph_of, site_of
 from scale.process import Stopwatch, forget_peak, resident_bytes

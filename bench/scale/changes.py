@@ -11,16 +11,16 @@ from typing import Any
 
 from kedge.core.engine.engine import Engine
 from kedge.core.events import StartDiscovery, StartStep
-from kedge.master.duties import DutyEntries
-from kedge.master.garbage import collect_seldom
-from kedge.master.head import Head
-from kedge.master.host import Host
-from kedge.master.intent import Wishes
-from kedge.master.journal import Journal
-from kedge.master.link import Link
-from kedge.master.records import send_records
-from kedge.master.rollout.releases import Releases
-from kedge.master.settings import Settings
+from kedge.master.agents.duties import DutyEntries
+from kedge.master.agents.link import Link
+from kedge.master.agents.records import send_records
+from kedge.master.engine.head import Head
+from kedge.master.intent.releases import Releases
+from kedge.master.intent.wishes import Wishes
+from kedge.master.persistence.journal import Journal
+from kedge.master.process.garbage import collect_seldom
+from kedge.master.process.host import Host
+from kedge.master.process.settings import Settings
 from scale.boots import settled
 from scale.fleet import Devices, graph_of, texts
 from scale.process import Stopwatch

@@ -13,7 +13,7 @@ from kedge.core.events import EndStep, StartDiscovery, StartStep
 from kedge.core.graph import Graph
 from kedge.core.kinds import Enum, Value
 from kedge.core.module import Module
-from kedge.master.head import Head
+from kedge.master.engine.head import Head
 from kedge.master.serve import installed_modules
 from kedge.site.loading import load
 from kedge.site.model import Site
@@ -93,7 +93,7 @@ def site_of(graph: Graph, nodes: int, *, power: str = "on") -> Site:
 
 
 class Devices:
-    """A `kedge.master.head.Carrier` whose steps have their effects in no time."""
+    """A `kedge.master.engine.head.Carrier` whose steps have their effects in no time."""
 
     def __init__(self, head: Head, names: Iterable[str]) -> None:
         self._head = head

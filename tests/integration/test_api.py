@@ -19,9 +19,9 @@ from kedge.client.endpoint import Endpoint
 from kedge.core.kinds import Enum, Struct, Text
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
-from kedge.master.operations import Operations
+from kedge.master.operations.operations import Operations
+from kedge.master.process.settings import Settings
 from kedge.master.serve import serving
-from kedge.master.settings import Settings
 
 SITE = """
 cluster: { name: test, domain: test.example }

@@ -11,9 +11,9 @@ from pathlib import Path
 from test_slurm import row, service, until
 
 from kedge.master.assembly import Master
-from kedge.master.host import Host
+from kedge.master.process.host import Host
+from kedge.master.process.settings import Settings
 from kedge.master.serve import running
-from kedge.master.settings import Settings
 from kedge.modules.boot import module as boot
 from kedge.modules.health import module as health
 from kedge.modules.image import module as image

@@ -17,9 +17,9 @@ from kedge.api.server import api_serving
 from kedge.cli.main import run
 from kedge.core.kinds import Text
 from kedge.core.module import Module
-from kedge.master.operations import Operations
+from kedge.master.operations.operations import Operations
+from kedge.master.process.settings import Settings
 from kedge.master.serve import installed_modules, serving
-from kedge.master.settings import Settings
 from kedge.sim.devices import simulated
 
 SITE = """

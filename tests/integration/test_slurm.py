@@ -16,9 +16,9 @@ import pytest
 
 from kedge.lib.errors import KedgeError
 from kedge.master.assembly import Master
-from kedge.master.host import Host
+from kedge.master.process.host import Host
+from kedge.master.process.settings import Settings
 from kedge.master.serve import running
-from kedge.master.settings import Settings
 from kedge.modules.boot import module as boot
 from kedge.modules.health import module as health
 from kedge.modules.image import module as image

@@ -13,7 +13,7 @@ from truths import Truth
 from kedge.core.engine import Engine
 from kedge.core.events import BudgetSet, Effect, NodeConfigured, Noted, Requested
 from kedge.core.graph import Graph
-from kedge.master.memory import Memory
+from kedge.master.engine.memory import Memory
 from kedge.stores.sqlite import SqliteStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "core"))

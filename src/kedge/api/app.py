@@ -19,11 +19,11 @@ from kedge.api.openapi import document
 from kedge.api.routes import ROUTES, SITE_BYTES, Asked, Route
 from kedge.api.stream import Streams
 from kedge.lib.errors import KedgeError
-from kedge.master.supervisor import outcome
+from kedge.master.process.supervisor import outcome
 from kedge.shapes.asking import WatchQuery
 
 if TYPE_CHECKING:
-    from kedge.master.operations import Operations
+    from kedge.master.operations.operations import Operations
 
 log = logging.getLogger("kedge.api")
 

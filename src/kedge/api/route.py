@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kedge.shapes import asking
 
 if TYPE_CHECKING:
-    from kedge.master.operations import Operations
+    from kedge.master.operations.operations import Operations
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from kedge.api.app import make_app
 from kedge.lib.errors import KedgeError
 
 if TYPE_CHECKING:
-    from kedge.master.operations import Operations
-    from kedge.master.settings import Settings
+    from kedge.master.operations.operations import Operations
+    from kedge.master.process.settings import Settings
 
 log = logging.getLogger("kedge.api")
 

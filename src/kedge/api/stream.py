@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from kedge.api.encoding import encoded
 from kedge.lib.errors import KedgeError
-from kedge.master.journal import event_rows
+from kedge.master.persistence.journal import event_rows
 from kedge.stores.port import Entry
 
 if TYPE_CHECKING:
-    from kedge.master.operations import Operations
+    from kedge.master.operations.operations import Operations
 
 MOST_WATCHERS = 200
 QUEUE = 4000

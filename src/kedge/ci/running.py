@@ -18,7 +18,7 @@ from kedge.ci.git import commit_of, git, refuse_large, site_texts
 from kedge.ci.keeping import Kept, Status, StepStatus
 from kedge.client.client import Client
 from kedge.lib.errors import KedgeError
-from kedge.master.command import end
+from kedge.master.process.command import end
 
 LOCK_LOOK_S = 1.0
 TAIL = 400

@@ -51,8 +51,8 @@ def build_here(arch: str, mirror: str | None) -> dict[str, Any]:
     from dataclasses import asdict
 
     from kedge.cli.session import shared
+    from kedge.master.process.settings import read_settings
     from kedge.master.serve import prepare_state_dir
-    from kedge.master.settings import read_settings
     from kedge.modules.boot.layer0 import build
 
     settings = read_settings(shared().config)

@@ -30,13 +30,13 @@ def secret() -> None:
 
 
 def _path() -> Path:
-    from kedge.master.settings import read_settings
+    from kedge.master.process.settings import read_settings
 
     return read_settings(shared().config).state_dir / "secrets.yaml"
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
-    from kedge.master.secrets import parse_secrets
+    from kedge.master.process.secrets import parse_secrets
 
     try:
         return parse_secrets(path.read_text(), str(path))

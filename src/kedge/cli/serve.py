@@ -22,9 +22,9 @@ from kedge.lib.errors import KedgeError
 
 if TYPE_CHECKING:
     from kedge.core.module import Module
-    from kedge.master.loading import Source
-    from kedge.master.operations import Operations
-    from kedge.master.settings import Settings
+    from kedge.master.modules.loading import Source
+    from kedge.master.operations.operations import Operations
+    from kedge.master.process.settings import Settings
 
 LOCK_FILE = "lock"
 log = logging.getLogger("kedge")
@@ -50,8 +50,8 @@ def run_master(
     *, verbose: bool, modules: Sequence[Module] | Source | None = None, role: str | None = None
 ) -> None:
     """Run the master until it is stopped, with ``modules`` in the place of the installed ones."""
+    from kedge.master.process.settings import read_settings
     from kedge.master.serve import prepare_state_dir
-    from kedge.master.settings import read_settings
 
     set_up_log(verbose=verbose)
     settings = read_settings(shared().config)

@@ -32,7 +32,7 @@ def serve(pace: float, seed: int, verbose: bool) -> None:
     The graph, the planner, the engine, the store and the API are the real ones. Nothing is sent
     to any network.
     """
-    from kedge.master.loading import Installed
+    from kedge.master.modules.loading import Installed
     from kedge.sim.devices import Machines
 
     machines = Machines(pace=pace, seed=seed)

@@ -52,7 +52,7 @@ def find_endpoint(
     token_file = environment.get("KEDGE_TOKEN_FILE", "")
     if chosen and token_file:
         return _given(chosen, Path(token_file))
-    from kedge.master.settings import read_settings
+    from kedge.master.process.settings import read_settings
 
     settings = read_settings(config)
     token = Path(token_file) if token_file else settings.state_dir / TOKEN_FILE

@@ -8,33 +8,33 @@ from functools import partial
 
 from kedge.core.graph import Graph
 from kedge.core.module import Module
-from kedge.master.duties import DutyEntries, place_duties
-from kedge.master.head import Head
-from kedge.master.host import Host
-from kedge.master.intent import Wishes
-from kedge.master.io import MasterIo
-from kedge.master.journal import Journal
-from kedge.master.lanes import Lanes
-from kedge.master.late_writes import LateWrites
-from kedge.master.link import Link
-from kedge.master.loading import Installed, Source, given
-from kedge.master.looking import Looks
-from kedge.master.memory import Memory
-from kedge.master.modules import Modules, graph_of
-from kedge.master.neighbours import Neighbours
-from kedge.master.operations import Operations
-from kedge.master.permits import Permits, next_term
-from kedge.master.previews import Previews
-from kedge.master.records import send_records
-from kedge.master.rollout.operations import RolloutOperations
-from kedge.master.rollout.release_operations import ReleaseOperations
-from kedge.master.rollout.releases import Releases
+from kedge.master.agents.duties import DutyEntries, place_duties
+from kedge.master.agents.link import Link
+from kedge.master.agents.neighbours import Neighbours
+from kedge.master.agents.permits import Permits, next_term
+from kedge.master.agents.records import send_records
+from kedge.master.engine.head import Head
+from kedge.master.engine.memory import Memory
+from kedge.master.intent.releases import Releases
+from kedge.master.intent.wishes import Wishes
+from kedge.master.modules.io import MasterIo
+from kedge.master.modules.lanes import Lanes
+from kedge.master.modules.loading import Installed, Source, given
+from kedge.master.modules.running import Modules, graph_of
+from kedge.master.modules.troubles import Troubles
+from kedge.master.operations.looking import Looks
+from kedge.master.operations.operations import Operations
+from kedge.master.operations.previews import Previews
+from kedge.master.operations.releases import ReleaseOperations
+from kedge.master.operations.rollouts import RolloutOperations
+from kedge.master.persistence.journal import Journal
+from kedge.master.persistence.late_writes import LateWrites
+from kedge.master.process.host import Host
+from kedge.master.process.settings import Settings
+from kedge.master.process.supervisor import Supervisor
+from kedge.master.process.watchdog import Watchdog
 from kedge.master.rollout.rollouts import Rollouts
-from kedge.master.settings import Settings
-from kedge.master.supervisor import Supervisor
 from kedge.master.tree.wiring import Grown, Tree, admit_again, grow, secrets_of
-from kedge.master.troubles import Troubles
-from kedge.master.watchdog import Watchdog
 from kedge.stores.port import Store
 
 

@@ -10,16 +10,16 @@ from functools import partial
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
 from kedge.master.assembly import Master, assemble
-from kedge.master.garbage import collect_seldom
-from kedge.master.head import Head
-from kedge.master.host import Host
-from kedge.master.intent import Wishes
-from kedge.master.lanes import Lanes
-from kedge.master.loading import Installed, Source
-from kedge.master.operations import Operations
-from kedge.master.retention import keep_short
-from kedge.master.settings import Settings
-from kedge.master.supervisor import Supervisor
+from kedge.master.engine.head import Head
+from kedge.master.intent.wishes import Wishes
+from kedge.master.modules.lanes import Lanes
+from kedge.master.modules.loading import Installed, Source
+from kedge.master.operations.operations import Operations
+from kedge.master.persistence.retention import keep_short
+from kedge.master.process.garbage import collect_seldom
+from kedge.master.process.host import Host
+from kedge.master.process.settings import Settings
+from kedge.master.process.supervisor import Supervisor
 
 
 def installed_modules() -> list[Module]:

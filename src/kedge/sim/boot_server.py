@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 from aiohttp import web
 
-from kedge.master.attribution import current_module
+from kedge.master.process.attribution import current_module
 from kedge.modules.boot.http import BootServer
 from kedge.modules.boot.notes import Notes
 from kedge.modules.boot.place import boot_settings, find_place

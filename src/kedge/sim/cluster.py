@@ -20,7 +20,7 @@ from kedge.core.module import Module
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import expand
-from kedge.master.settings import Settings
+from kedge.master.process.settings import Settings
 from kedge.modules.image import importer
 from kedge.modules.image.relation import reference_of
 from kedge.modules.port import Io

@@ -21,7 +21,7 @@ from kedge.sim import tree
 from kedge.sim.happening import Happening
 
 if TYPE_CHECKING:
-    from kedge.master.operations import Operations
+    from kedge.master.operations.operations import Operations
     from kedge.sim.cluster import Cluster
 
 BY = "operator"

@@ -19,7 +19,7 @@ from kedge.core.module import Module
 from kedge.core.mutation import Discovery, Mutation
 from kedge.core.variable import Relation, Variable
 from kedge.lib.errors import KedgeError
-from kedge.master.attribution import current_module
+from kedge.master.process.attribution import current_module
 from kedge.modules.port import Io, Node
 
 SERVICE = "scheduler.state"

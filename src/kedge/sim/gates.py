@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kedge.master.command import Ran
+from kedge.master.process.command import Ran
 
 TAKES_S = (20.0, 240.0)
 SPEED, SPREAD, SLOWER = 100.0, 0.01, 0.2

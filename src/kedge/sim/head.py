@@ -20,14 +20,14 @@ from kedge.core.events import Effect, Event, Many, each
 from kedge.core.graph import Graph
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
+from kedge.master.agents.link import KIND as NODE_KEY
 from kedge.master.assembly import Master
-from kedge.master.attribution import current_module
-from kedge.master.clock import Clock
-from kedge.master.command import Ran
-from kedge.master.host import Host
-from kedge.master.link import KIND as NODE_KEY
+from kedge.master.process.attribution import current_module
+from kedge.master.process.clock import Clock
+from kedge.master.process.command import Ran
+from kedge.master.process.host import Host
+from kedge.master.process.settings import Settings
 from kedge.master.serve import running
-from kedge.master.settings import Settings
 from kedge.sim.boot_server import BootIlls, Place, serve_boot_files
 from kedge.sim.clock import MachineClock
 from kedge.sim.gates import Gates

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kedge.core.lease import MASTER
-from kedge.master.operations import Operations
+from kedge.master.operations.operations import Operations
 from kedge.sim.head import Program
 from kedge.site.model import Site
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kedge.cli.checks import files, machine, network, programs, rivals
 from kedge.cli.checks.finding import BAD, GOOD, NOTE
 from kedge.cli.main import run
-from kedge.master.settings import Settings
+from kedge.master.process.settings import Settings
 
 
 def settings_of(state: Path, **boot: object) -> Settings:

@@ -16,9 +16,17 @@ from kedge.cli.main import run
 from kedge.cli.templates import configuration
 from kedge.cli.values import parse_secret_lines, parse_value
 from kedge.lib.errors import KedgeError
-from kedge.master.secrets import Secrets
+from kedge.master.process.secrets import Secrets
+from kedge.master.process.settings import (
+    API,
+    EVENTS,
+    SYNC,
+    TOP,
+    TREE,
+    parse_settings,
+    read_settings,
+)
 from kedge.master.serve import installed_modules
-from kedge.master.settings import API, EVENTS, SYNC, TOP, TREE, parse_settings, read_settings
 from kedge.modules.boot.place import BootSettings
 from kedge.site.loading import load
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kedge.master.lanes import Lanes
-from kedge.master.supervisor import Supervisor
+from kedge.master.modules.lanes import Lanes
+from kedge.master.process.supervisor import Supervisor
 from kedge.sim.clock import MachineClock
 from kedge.sim.loop import Killed, Loop, Slow
 from kedge.sim.world import World

@@ -10,14 +10,14 @@ from kedge.lib.errors import KedgeError
 
 if TYPE_CHECKING:
     from kedge.cli.session import Shared
-    from kedge.master.settings import Settings
+    from kedge.master.process.settings import Settings
 
 __all__ = ["BAD", "GOOD", "NOTE", "Finding", "all_findings"]
 
 
 def all_findings(options: Shared, interface: str = "") -> list[Finding]:
     """Everything found, in the order in which one would mend it."""
-    from kedge.master.settings import read_settings
+    from kedge.master.process.settings import read_settings
 
     try:
         settings = read_settings(options.config)

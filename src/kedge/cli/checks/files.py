@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kedge.cli.checks.finding import Finding, bad, good, note
 
 if TYPE_CHECKING:
-    from kedge.master.settings import Settings
+    from kedge.master.process.settings import Settings
 
 LEAST_BYTES = 2_000_000_000
 SMALL_BYTES = 10_000_000_000

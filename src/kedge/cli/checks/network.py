@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kedge.cli.checks.finding import Finding, bad, good, note
 
 if TYPE_CHECKING:
-    from kedge.master.settings import Settings
+    from kedge.master.process.settings import Settings
 
 UDP = socket.SOCK_DGRAM
 TCP = socket.SOCK_STREAM

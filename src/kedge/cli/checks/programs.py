@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kedge.cli.checks.finding import Finding, bad, good, note
 
 if TYPE_CHECKING:
-    from kedge.master.settings import Settings
+    from kedge.master.process.settings import Settings
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -1,2 +1,2 @@
-"""Releases and rollouts in a running master: kept in the store, carried out on the nodes, asked about by
-people. What is decided about them is `kedge.rollout`'s."""
+"""Rollouts in a running master: begun, carried out on the nodes, their gates run. What is decided about them
+is `kedge.rollout`'s."""

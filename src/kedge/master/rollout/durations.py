@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kedge.core.condition import PlannedStep
-from kedge.master.foreseeing import path_to
-from kedge.master.head import Head
+from kedge.master.engine.foreseeing import path_to
+from kedge.master.engine.head import Head
 from kedge.site.model import Site
 
 UNKNOWN_S = 600.0

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from kedge.lib.nodeset import fold
 from kedge.lib.site_files import is_plain
-from kedge.master.command import RunCommand, run
-from kedge.master.supervisor import outcome
+from kedge.master.process.command import RunCommand, run
+from kedge.master.process.supervisor import outcome
 from kedge.rollout.compare import compare
 from kedge.rollout.model import Rollout, RunGate, key
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
-from kedge.master.clock import STEP_S
-from kedge.master.command import RunCommand, run
-from kedge.master.head import Head
-from kedge.master.intent import Wishes
-from kedge.master.journal import Journal, Watcher
+from kedge.master.engine.head import Head
+from kedge.master.intent.releases import ROLLOUTS as KIND
+from kedge.master.intent.wishes import Wishes
+from kedge.master.persistence.journal import Journal, Watcher
+from kedge.master.process.clock import STEP_S
+from kedge.master.process.command import RunCommand, run
 from kedge.master.rollout.gates import Gates
-from kedge.master.rollout.releases import ROLLOUTS as KIND
 from kedge.master.rollout.views import Told, Views
 from kedge.modules.port import Io
 from kedge.rollout.decide import decide

@@ -9,8 +9,8 @@ from typing import Any, cast
 from kedge.core.condition import Condition
 from kedge.core.kinds import Value
 from kedge.core.variable import UNKNOWN
-from kedge.master.head import Head
-from kedge.master.nodes import NodeState
+from kedge.master.engine.head import Head
+from kedge.master.engine.nodes import NodeState
 from kedge.rollout.model import View
 from kedge.site.releasing import WANTED
 

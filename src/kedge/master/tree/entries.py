@@ -34,7 +34,7 @@ Up, in the discovered record:
     wish/REF ARCH       an image that is needed here
     log/SLOT            the newest entries of the log, in a ring
 
-Values are msgpack. Names of the sync that begin with ``@`` are those of sub-masters; no node has such a name.
+Values are msgpack.
 """
 
 from __future__ import annotations
@@ -54,16 +54,6 @@ SHARE, HELD = "share/", "held/"
 IMAGE, LAYER0 = "image/", "layer0/"
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
-
-
-def peer_of(name: str) -> str:
-    """The sync's name of a sub-master."""
-    return f"@{name}"
-
-
-def is_peer(name: str) -> bool:
-    """Whether the sync's name is a sub-master's."""
-    return name.startswith("@")
 
 
 def pack(value: object) -> bytes:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from kedge.master.head import Head
-from kedge.master.link import Link
-from kedge.master.reports import BY, take_in
+from kedge.master.agents.link import Link
+from kedge.master.agents.reports import BY, take_in
+from kedge.master.engine.head import Head
 from kedge.sync.difference import Stamp
 from kedge.sync.wire import Epoch
 

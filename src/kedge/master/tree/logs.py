@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from kedge.master.journal import Journal
-from kedge.master.late_writes import LateWrites
+from kedge.master.persistence.journal import Journal
+from kedge.master.persistence.late_writes import LateWrites
 from kedge.master.tree.entries import LOG, pack
 from kedge.stores.port import Entry, Note
 

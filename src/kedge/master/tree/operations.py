@@ -9,9 +9,9 @@ from typing import Any
 from kedge.core.lease import MASTER
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
-from kedge.master.tree.branch import Branch
-from kedge.master.tree.delegation import Delegation
-from kedge.master.tree.uplink import Uplink
+from kedge.master.tree.master.delegation import Delegation
+from kedge.master.tree.submaster.branch import Branch
+from kedge.master.tree.submaster.uplink import Uplink
 
 Json = dict[str, Any]
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
-from kedge.master.secrets import Secrets
+from kedge.master.process.secrets import Secrets
 from kedge.master.tree.entries import COMMON, FILE, NODE, SECRET, of_kind, pack, unpack
 from kedge.site.model import Cluster, FileTemplate, Group, Network, Share, Site
 

@@ -9,28 +9,27 @@ from typing import Protocol
 
 from kedge.core.lease import LeaseTerms
 from kedge.lib.errors import KedgeError
-from kedge.master.head import Head
-from kedge.master.host import Host
-from kedge.master.intent import Wishes
-from kedge.master.io import MasterIo
-from kedge.master.late_writes import LateWrites
-from kedge.master.link import PERMIT_LASTS_S, Link
-from kedge.master.neighbours import Neighbours
-from kedge.master.operations import Operations
-from kedge.master.permits import Permits
-from kedge.master.secrets import Secrets
-from kedge.master.settings import Settings
-from kedge.master.supervisor import Supervisor
-from kedge.master.tree.branch import Branch
-from kedge.master.tree.copying import Copies
-from kedge.master.tree.delegation import Delegation
-from kedge.master.tree.entries import is_peer
-from kedge.master.tree.handing import Handing
-from kedge.master.tree.inherited import SecretsFromAbove, SettingsFromAbove
+from kedge.master.agents.link import PERMIT_LASTS_S, Link, is_peer
+from kedge.master.agents.neighbours import Neighbours
+from kedge.master.agents.permits import Permits
+from kedge.master.engine.head import Head
+from kedge.master.intent.wishes import Wishes
+from kedge.master.modules.io import MasterIo
+from kedge.master.operations.operations import Operations
+from kedge.master.persistence.late_writes import LateWrites
+from kedge.master.process.host import Host
+from kedge.master.process.secrets import Secrets
+from kedge.master.process.settings import Settings
+from kedge.master.process.supervisor import Supervisor
+from kedge.master.tree.master.delegation import Delegation
+from kedge.master.tree.master.handing import Handing
+from kedge.master.tree.master.submasters import JOIN_LASTS_S
 from kedge.master.tree.operations import AtMaster, AtSubMaster, at_master
-from kedge.master.tree.reporting import Reporter
-from kedge.master.tree.submasters import JOIN_LASTS_S
-from kedge.master.tree.uplink import Uplink
+from kedge.master.tree.submaster.branch import Branch
+from kedge.master.tree.submaster.copying import Copies
+from kedge.master.tree.submaster.inherited import SecretsFromAbove, SettingsFromAbove
+from kedge.master.tree.submaster.reporting import Reporter
+from kedge.master.tree.submaster.uplink import Uplink
 from kedge.modules.boot.place import boot_settings, find_place
 from kedge.stores.port import Store
 from kedge.sync.events import ParentEvent

@@ -1,0 +1,1 @@
+"""What people want: configuration, settings, holds and releases, each change one transaction of the store."""

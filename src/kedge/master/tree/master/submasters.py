@@ -1,0 +1,182 @@
+"""The sub-masters that a master knows: who may join, who is there, where they are, how they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kedge.core.lease import MASTER
+from kedge.core.node import Configuration
+from kedge.lib.errors import KedgeError
+from kedge.lib.nearest import nearest
+from kedge.master.agents.link import Link, peer_of
+from kedge.master.agents.permits import Permits
+from kedge.master.engine.head import Head
+from kedge.master.process.clock import Clock
+from kedge.master.tree.master.ownership import Ownership
+from kedge.site.model import Site
+from kedge.stores.port import Store
+
+KIND = "submaster"
+JOIN_LASTS_S = 7 * 86400.0
+
+
+@dataclass(slots=True)
+class SubMaster:
+    """One sub-master. ``down`` is all that it is told, made anew while ``stale``; ``moving`` are
+    nodes on their way to another owner, as they were; ``wishes`` and ``handed`` are of images."""
+
+    name: str
+    attached: bool = False
+    since: float = 0.0
+    address: str = ""
+    stale: bool = True
+    health: dict[str, Any] = field(default_factory=dict[str, Any])
+    asks: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    parts: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    down: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    moving: dict[str, Configuration | None] = field(
+        default_factory=dict[str, "Configuration | None"]
+    )
+    handed: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    wishes: dict[str, int] = field(default_factory=dict[str, int])
+    answered: dict[str, int] = field(default_factory=dict[str, int])
+
+
+class SubMasters:
+    """All of them, by name."""
+
+    def __init__(
+        self,
+        head: Head,
+        link: Link,
+        permits: Permits,
+        ownership: Ownership,
+        store: Store,
+        clock: Clock,
+    ) -> None:
+        self._head, self._link, self._permits = head, link, permits
+        self._ownership, self._store, self._clock = ownership, store, clock
+        self.known = {name: SubMaster(name, since=clock.wall()) for name in store.records(KIND)}
+
+    def add(self, name: str) -> dict[str, Any]:
+        """A new sub-master (or a known one on a new machine); what its join file must say."""
+        if name == MASTER or name in self._head.nodes:
+            raise KedgeError(
+                "submaster.name", f"{name!r} cannot name a sub-master",
+                why="it is the master's or a node's name", next_step="Take another, like sm1",
+            )  # fmt: skip
+        permit = self._permits.grant(peer_of(name))
+        self._link.admit(permit, JOIN_LASTS_S)
+        self._store.put(KIND, name, {"added": self._clock.wall()})
+        self.known.setdefault(name, SubMaster(name, since=self._clock.wall()))
+        self._head.journal.write("", "submaster", name, after="added")
+        return {"name": name, "term": permit.term, "counter": permit.counter, "token": permit.token}
+
+    def remove(self, name: str) -> None:
+        """Forget a sub-master that no group names any more."""
+        self.named(name)
+        site, owner = self._head.site, self._ownership.owner
+        using = [g.name for g in site.groups.values() if name in g.parents] if site else []
+        owned = self._ownership.arbiter.groups()
+        using += [group for group in owned if owner(group) == name and group not in using]
+        if using:
+            raise KedgeError(
+                "submaster.used", f"{name} is a parent of group {', '.join(using)}",
+                next_step="Take it out of the groups' parents, kedge apply, and try again",
+            )  # fmt: skip
+        del self.known[name]
+        self._store.put(KIND, name, None)
+        self._permits.end(peer_of(name))
+        self._link.forget(peer_of(name))
+        self._head.journal.write("", "submaster", name, after="removed")
+
+    def named(self, name: str) -> SubMaster:
+        """The sub-master of that name; raises `KedgeError`."""
+        if name not in self.known:
+            near = nearest(name, list(self.known))
+            raise KedgeError(
+                "submaster.unknown", f"there is no sub-master {name!r}",
+                next_step=f"Did you mean {near}?" if near else f"kedge submaster add {name}",
+            )  # fmt: skip
+        return self.known[name]
+
+    def check(self, site: Site) -> None:
+        """Refuse a site that names sub-masters which nobody added."""
+        for group in site.groups.values():
+            for parent in group.parents:
+                if parent != MASTER:
+                    self.named(parent)
+
+    def attach(self, known: SubMaster, attached: bool, why: str) -> None:
+        """It came, or it is silent."""
+        if known.attached == attached:
+            return
+        known.attached, known.since = attached, self._clock.wall()
+        before, after = ("silent", "there") if attached else ("there", "silent")
+        self._head.journal.write("", "submaster", known.name, before, after, why)
+        self.all_stale()
+
+    def all_stale(self) -> None:
+        """Something changed that all are told."""
+        for known in self.known.values():
+            known.stale = True
+
+    def there(self, name: str) -> bool:
+        """Whether somebody is heard."""
+        return name == MASTER or (name in self.known and self.known[name].attached)
+
+    def addresses(self, node: str, own: str) -> tuple[str, ...]:
+        """Where a node's agent may report (``own``: the master's address); nothing where only the
+        master is."""
+        parents = self._ownership.parents(self._ownership.group_of(node))
+        if parents == (MASTER,):
+            return ()
+        known = {name: each.health.get("address", "") for name, each in self.known.items()}
+        known[MASTER] = own
+        return tuple(known[name] for name in parents if known.get(name))
+
+    def peer_at(self, address: str) -> bool:
+        """Whether a sub-master speaks from this address."""
+        return any(k.attached and k.address == address for k in self.known.values())
+
+    def silence(self, name: str) -> str:
+        """Why a sub-master that is not attached does not answer."""
+        known = self.known[name]
+        if not known.health and not known.address:
+            return f"{name} has not been heard since this master started"
+        minutes = max(0.0, self._clock.wall() - known.since) / 60
+        return f"{name} is silent since {minutes:.0f} min"
+
+    def without_owner(self) -> dict[str, str]:
+        """Groups that nobody acts on now, and why."""
+        now, found = self._clock.now(), dict[str, str]()
+        site, ownership = self._ownership.site, self._ownership
+        for group in site.groups if site is not None else ():
+            owner, parents = ownership.owner(group), ownership.parents(group)
+            if owner and (self.there(owner) or ownership.arbiter.there(owner, now)):
+                continue
+            words = ", ".join(self.silence(p) for p in parents if p in self.known)
+            before = f"its last owner was {owner}" if owner else "it never had an owner"
+            found[group] = f"nobody acts on it: {before}; {words}"
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a sub-master."""
+        site, ownership = self._ownership.site, self._ownership
+        groups = {group: ownership.owner(group) for group in (site.groups if site else ())}
+        return [
+            {
+                "name": name,
+                "state": "there" if known.attached else "silent",
+                "since": known.since,
+                "address": known.health.get("address") or known.address,
+                "version": known.health.get("version", ""),
+                "owns": sorted(group for group, owner in groups.items() if owner == name),
+                "parent_of": sorted(g for g in groups if name in ownership.parents(g)),
+                "nodes": int(known.health.get("nodes", 0)),
+                "degraded": dict(known.health.get("degraded", {})),
+                "why": "" if known.attached else self.silence(name),
+            }
+            for name, known in sorted(self.known.items())
+        ]
