@@ -38,8 +38,9 @@ from kedge.sim.overlay import Overlay
 from kedge.sim.preparing import PASSWORD, head_address, prepare, secrets_of
 from kedge.sim.registry import Registry, finisher_of, skopeo_of
 from kedge.sim.rollout_watch import RolloutWatch
-from kedge.sim.scheduler import END as SCHEDULER
-from kedge.sim.scheduler import JobMix, SimulatedDriver, SimulatedScheduler
+from kedge.sim.scheduler import JobMix, SimulatedScheduler
+from kedge.sim.scheduler_driver import END as SCHEDULER
+from kedge.sim.scheduler_driver import SimulatedDriver
 from kedge.sim.tree import addresses_of, join_file, submasters_of
 from kedge.sim.watch import Watch
 from kedge.sim.web import Web

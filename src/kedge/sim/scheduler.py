@@ -7,27 +7,18 @@ resumes it. Jobs come from a `JobMix`, by chance, so that the share of busy node
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
-from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
-from kedge.modules.scheduler.driver import OURS, Seen
-from kedge.modules.scheduler.driver import Cluster as Read
-from kedge.modules.scheduler.driver import Job as ReadJob
-from kedge.sim.clock import WALL_BEGAN_AT
-from kedge.sim.loop import Loop
-from kedge.sim.network import Network
+from kedge.modules.scheduler.driver import OURS
 from kedge.sim.world import World
 
-END = "scheduler"
 KEDGE = "root"
 """Under which name Kedge changes nodes."""
 TICK_S = 10.0
-TIMEOUT_S = 30.0
 SILENT_S = 300.0
 """How long a node may be silent before it is down (SlurmdTimeout)."""
 
@@ -93,6 +84,8 @@ class Ills:
     silent: bool = False
     refuses: bool = False
     slow_s: float = 0.0
+    late_s: float = 0.0
+    """Within which time after Kedge gave up on it a command is carried out; 0.0: at once, and answered."""
 
 
 @dataclass
@@ -246,53 +239,3 @@ class SimulatedScheduler:
             self.tally.begun += 1
             for node in taken:
                 node.job = job
-
-
-class SimulatedDriver:
-    """A `kedge.modules.scheduler.driver.Driver` for it, over the simulated network."""
-
-    def __init__(self, scheduler: SimulatedScheduler, network: Network) -> None:
-        self._scheduler = scheduler
-        self._network = network
-
-    def read(self) -> Read:
-        self._reach()
-        return Read({name: _seen(node) for name, node in self._scheduler.nodes.items()})
-
-    def drain(self, nodes: Sequence[str], reason: str) -> None:
-        self._reach()
-        self._scheduler.drain(nodes, reason, KEDGE)
-
-    def resume(self, nodes: Sequence[str]) -> None:
-        self._reach()
-        self._scheduler.resume(nodes, KEDGE)
-
-    def requeue(self, jobs: Sequence[str]) -> None:
-        self._reach()
-        self._scheduler.requeue(jobs)
-
-    def carry(self, nodes: Sequence[str], features: Sequence[str]) -> None:
-        self._reach()
-        self._scheduler.carry(nodes, features)
-
-    def _reach(self) -> None:
-        """Take the time that a call takes; raises `KedgeError` where none comes through."""
-        loop, ills = cast("Loop", asyncio.get_running_loop()), self._scheduler.ills
-        trip_s = self._network.round_trip_s(loop.end, END)
-        if trip_s is None or ills.silent:
-            loop.takes_in_thread(TIMEOUT_S)
-            raise KedgeError("scheduler.silent", "the scheduler does not answer")
-        loop.takes_in_thread(trip_s + 0.05 + ills.slow_s)
-        if ills.refuses:
-            raise KedgeError("scheduler.refused", "the scheduler refuses the credentials")
-
-
-def _seen(node: SchedulerNode) -> Seen:
-    jobs: tuple[ReadJob, ...] = ()
-    if node.job is not None:
-        ends_at = WALL_BEGAN_AT + node.job.limit_at
-        jobs = (ReadJob(node.job.id, ends_at, fold(node.job.nodes)),)
-    reason = (
-        node.reason if node.drained else ""
-    )  # what it says of a node by itself is nobody's word
-    return Seen(node.state, reason, node.set_by, node.features, jobs)

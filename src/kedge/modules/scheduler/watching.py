@@ -1,7 +1,7 @@
 """The scheduler's service: it reads the whole cluster at intervals and tells each node what changed.
 
-Nodes that no scheduler knows are looked at in the same rounds, by their policies. As long as the
-scheduler cannot be read, what it said last holds for a few rounds; then its nodes are unknown: busy.
+Nodes that no scheduler knows are looked at in the same rounds, by their policies. Nodes of which nobody
+knows what the scheduler would say are unknown: busy.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from kedge.core.kinds import Value
@@ -16,21 +17,19 @@ from kedge.core.node import Configuration
 from kedge.lib import nodeset
 from kedge.lib.errors import KedgeError
 from kedge.modules.port import Io, Node
-from kedge.modules.scheduler.driver import OURS, Cluster, Driver, Reservation, Seen
+from kedge.modules.scheduler.driver import OURS, Driver, Reservation, Seen
 from kedge.modules.scheduler.keeping import Kept, Row, keep
 from kedge.modules.scheduler.orders import Errors, Kind, Orders, carry_out
 from kedge.modules.scheduler.policy import Closed, Moment, Rule, rule_of
+from kedge.modules.scheduler.reading import CALL_S, LANE, Reading
+from kedge.modules.scheduler.resuming import NOTICE, Resuming
 from kedge.modules.scheduler.settings import driver_of, settings_of
 from kedge.modules.scheduler.showing import FREE, Told, reserved, values_told
 
-LANE = "scheduler"
-CALL_S = 90.0
 LEAST_S = 1.0
 LOOK_S = 5.0
 """How often nodes are looked at when neither they nor the scheduler seem to have changed."""
 
-STALE_ROUNDS = 3
-STALE_LEAST_S = 30.0
 BY = "scheduler"
 
 
@@ -45,9 +44,8 @@ class Watch:
         self._again = asyncio.Event()
         self.closed = Closed()
         self.orders = Orders(self._tell, self._again.set)
-        self._cluster: Cluster | None = None
-        self._read_at = 0.0
-        self._error = ""
+        self._reading = Reading(io)
+        self._resuming = Resuming()
         self._spared = ""
         self._rules: dict[str, tuple[Configuration, Rule]] = {}
         self._told: dict[str, Told] = {}
@@ -62,7 +60,7 @@ class Watch:
             due = self._driver is not None and (now >= read_at or self._again.is_set())
             if due and self._driver is not None:
                 self._again.clear()
-                await self._read(self._driver)
+                await self._reading.again(self._driver, self._every_s)
                 read_at = asyncio.get_running_loop().time() + self._every_s
             if due or now >= look_at or len(self._io.nodes()) != nodes or self.closed.reasons:
                 self._show()
@@ -84,23 +82,6 @@ class Watch:
         self._rules.clear()
         self._again.set()
 
-    async def _read(self, driver: Driver) -> None:
-        error = ""
-        try:
-            self._cluster = await self._io.blocking(LANE, driver.read, timeout_s=CALL_S)
-            self._read_at = self._io.now()
-        except KedgeError as problem:
-            error = str(problem)
-        except TimeoutError:
-            error = f"the scheduler did not answer within {CALL_S:g} s"
-        if error and self._io.now() - self._read_at > max(
-            STALE_LEAST_S, STALE_ROUNDS * self._every_s
-        ):
-            self._cluster = None
-        if error != self._error:
-            self._io.event("", "scheduler", "read", error or "it can be read again")
-        self._error = error
-
     # --- what nodes are told -------------------------------------------------------------------
 
     def _nodes(self) -> dict[str, Node]:
@@ -121,7 +102,8 @@ class Watch:
             sessions = {name: _sessions(nodes[name]) for name in self.closed.reasons}
             away = {name for name in people if _is_away(nodes[name])}
             waits = self.closed.grant(people, sessions, moment, away)
-        reservations = reserved(self._cluster) if self._cluster is not None else {}
+        cluster = self._reading.cluster
+        reservations = reserved(cluster) if cluster is not None else {}
         for name, node in nodes.items():
             told = self._tell_of(name, rules[name], waits.get(name, ""), reservations)
             if self._told.get(name) == told and node.seen("scheduler.state") == told.state:
@@ -142,12 +124,16 @@ class Watch:
             granted = name in self.closed.granted
             state = "drained" if granted else "draining" if reason else "in_service"
             return Told(Seen(state, reason), notice=wait, people=True)
-        if self._cluster is None:
+        cluster = self._reading.cluster
+        if cluster is None:
             return Told(None, notice=self._why_unknown())
-        seen = self._cluster.nodes.get(name)
+        seen = cluster.nodes.get(name)
         if seen is None:
             return Told(None, notice="the scheduler does not know this node: it counts as busy")
-        return Told(seen, tuple(reservations.get(name, ())))
+        their = tuple(reservations.get(name, ()))
+        if self._resuming.doubts(name, seen.state, self._reading.asked_at):
+            return Told(replace(seen, state=""), their, notice=NOTICE)
+        return Told(seen, their)
 
     def _rule(self, node: Node) -> Rule:
         """The node's rule, worked out once for each of its configurations."""
@@ -166,7 +152,7 @@ class Watch:
     def _why_unknown(self) -> str:
         if self._driver is None:
             return "the head's configuration names no scheduler (modules: {scheduler: ...})"
-        return f"counts as busy: {self._error or 'the scheduler was not asked yet'}"
+        return f"counts as busy: {self._reading.error or 'the scheduler was not asked yet'}"
 
     def _observe(self, node: Node, values: dict[str, Value]) -> None:
         changed = {
@@ -197,11 +183,12 @@ class Watch:
 
     async def requeue(self, names: Sequence[str]) -> tuple[str, ...]:
         """Requeue the jobs of nodes that Kedge is draining; raises `KedgeError` for any other."""
-        if self._driver is None or self._cluster is None:
+        cluster = self._reading.cluster
+        if self._driver is None or cluster is None:
             raise KedgeError("scheduler.none", self._why_unknown())
         jobs: dict[str, None] = {}
         for name in names:
-            seen = self._cluster.nodes.get(name)
+            seen = cluster.nodes.get(name)
             if seen is None or seen.state != "draining" or seen.drained_by != "kedge":
                 raise KedgeError(
                     "scheduler.not_draining", "is not being drained by Kedge", where=name,
@@ -217,21 +204,29 @@ class Watch:
         driver = self._driver
         if driver is None:
             raise KedgeError("scheduler.none", self._why_unknown())
-        if kind[0] == "resume":
-            for name in nodes:  # from now on a job may begin: nobody knows until it is read again
+        resumes, known = kind[0] == "resume", False
+        if resumes:
+            self._resuming.told(nodes)
+            for name in nodes:
                 self._told.pop(name, None)
-                self._io.observe(name, {"scheduler.state": None}, by=BY)
+                unknown: dict[str, Value] = {"scheduler.state": None, "scheduler.notice": NOTICE}
+                self._io.observe(name, unknown, by=BY)
         try:
-            return await self._io.blocking(LANE, carry_out, driver, kind, nodes, timeout_s=CALL_S)
+            errors = await self._io.blocking(LANE, carry_out, driver, kind, nodes, timeout_s=CALL_S)
+            known = True
+            return errors
         except TimeoutError:
             raise KedgeError(
                 "scheduler.silent", f"the scheduler did not answer within {CALL_S:g} s"
             ) from None
+        finally:
+            if resumes:
+                self._resuming.ended(nodes, asyncio.get_running_loop().time(), known=known)
 
     async def _keep(self) -> None:
         """Take nodes out of service whose checks fail."""
         nodes = self._nodes().values()
-        if self._error or not any(node.seen("health.verdict") == "fail" for node in nodes):
+        if self._reading.error or not any(node.seen("health.verdict") == "fail" for node in nodes):
             self._tell_spared(Kept())
             return
         rows = [row for node in nodes if (row := _row(node)).state != "absent"]
@@ -242,7 +237,7 @@ class Watch:
             for name in people:
                 self.closed.close(name, reason)
             others = [n for n in names if n not in people]
-            if others and self._cluster is not None:
+            if others and self._reading.cluster is not None:
                 self._again.set()
                 try:
                     await self._tell(("drain", reason), others)

@@ -1,4 +1,4 @@
-"""Faults of the scheduler: it is silent, slow, or refuses."""
+"""Faults of the scheduler: it is silent, slow, late, or refuses."""
 
 from __future__ import annotations
 
@@ -23,5 +23,11 @@ KINDS = (
     _ill("scheduler_refuses", "It refuses the credentials", "refuses"),
     _ill(
         "scheduler_slow", "It answers so much later", "slow_s", Number(20.0, 1.0, 100.0, span=True)
+    ),
+    _ill(
+        "scheduler_late",
+        "It carries out what it is told up to so much after Kedge has given up on it",
+        "late_s",
+        Number(30.0, 1.0, 60.0, span=True),
     ),
 )

@@ -83,7 +83,7 @@ async def test_nodes_that_others_act_on_are_neither_drained_nor_spoken_of() -> N
         driver = ToldDriver(*names)
         watch: Any = Watch(io)
         watch._driver, watch._share = cast("Driver", driver), 100
-        await watch._read(driver)
+        await watch._reading.again(driver, 10.0)
         watch._show()
         await watch._keep()
         assert driver.drained == ["n2"]
