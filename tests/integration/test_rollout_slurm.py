@@ -128,7 +128,7 @@ async def test_a_broken_release_goes_back_and_jobs_never_see_it(
 async def test_a_silent_scheduler_is_a_named_wait(
     fresh: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kedge.modules.scheduler.watching.STALE_LEAST_S", 2.0)
+    monkeypatch.setattr("kedge.modules.scheduler.reading.STALE_LEAST_S", 2.0)
     async with master(tmp_path, fresh, monkeypatch) as started:
         rolling = Rolling(started, fresh)
         fresh.stop("slurmctld")

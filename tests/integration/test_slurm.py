@@ -222,7 +222,7 @@ async def test_a_new_image_moves_through_a_busy_cluster(
 async def test_a_scheduler_that_does_not_answer_means_busy(
     fresh: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kedge.modules.scheduler.watching.STALE_LEAST_S", 2.0)
+    monkeypatch.setattr("kedge.modules.scheduler.reading.STALE_LEAST_S", 2.0)
     async with master(tmp_path, fresh, monkeypatch) as started:
         fresh.stop("slurmctld")
         try:
