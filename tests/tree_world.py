@@ -214,9 +214,13 @@ class World:
         return self.up["master"]
 
     async def start(self, name: str) -> Master:
+        return await self.start_as(name, name)
+
+    async def start_as(self, name: str, place: str) -> Master:
+        """Start a process of that name on the state of a ``place``, beside others of its name."""
         settings = Settings(
-            self.home / name,
-            self.home / name / "api.sock",
+            self.home / place,
+            self.home / place / "api.sock",
             sync_address="127.0.0.1",
             sync_port=self.ports[name],
             sync_advertise="127.0.0.1",
@@ -228,9 +232,9 @@ class World:
         )
         stack = AsyncExitStack()
         module = self.machines.module(self.ports[name])
-        self.up[name] = await stack.enter_async_context(running(settings, [module], Host()))
-        self._stacks[name] = stack
-        return self.up[name]
+        self.up[place] = await stack.enter_async_context(running(settings, [module], Host()))
+        self._stacks[place] = stack
+        return self.up[place]
 
     async def stop(self, name: str) -> None:
         del self.up[name]

@@ -61,10 +61,11 @@ def overlaps(seed: int, make: Callable[[LeaseTerms, int], Tenure]) -> tuple[bool
     def delay_s() -> float:
         return rng.uniform(10, 70) if rng.random() < slow else rng.uniform(0, 0.2)
 
-    until: dict[str, float] = dict.fromkeys(PARENTS, -1.0)  # true end of its last step's effect
-    begun: dict[str, float] = dict.fromkeys(PARENTS, -1.0)
+    until: dict[Tenure, float] = {}  # true end of its last step's effect
     cut: dict[tuple[str, str], bool] = {}
     due = {name: rng.uniform(0, 10) for name in PARENTS}
+    ghosts: list[tuple[Callable[[float], float], Tenure]] = []
+    orphans: set[str] = set()
     true = 0.0
     while true < 1500:
         true += rng.uniform(0.05, 1.0)
@@ -72,11 +73,19 @@ def overlaps(seed: int, make: Callable[[LeaseTerms, int], Tenure]) -> tuple[bool
             cut[rng.choice(PARENTS), rng.choice(("up", "down"))] = rng.random() < 0.5
         if rng.random() < 0.003:  # the arbiter restarts
             arbiter = Arbiter(TERMS)
-            arbiter.restore(store, true * rate)
+            arbiter.restore(store, true * rate, orphans)
         for name, owner in owners.items():
             if rng.random() < 0.001:  # so does an owner
                 owner.starts += 1
                 owner.tenure = make(TERMS, owner.starts)
+            if (
+                rng.random() < 0.0005
+            ):  # another machine joins under its name, and it lives on, unheard
+                ghosts.append((owner.clock, owner.tenure))
+                owner.tenure, owner.starts = make(TERMS, 1), 1
+                flying = [message for message in flying if message[3] != name]
+                heapq.heapify(flying)
+                orphans.update(arbiter.joined(name))
             if true >= due[name]:
                 due[name] = true + (rng.uniform(1, 90) if rng.random() < 0.1 else TERMS.renew_s)
                 counter = owner.tenure.renew(owner.clock(true))
@@ -100,14 +109,14 @@ def overlaps(seed: int, make: Callable[[LeaseTerms, int], Tenure]) -> tuple[bool
         for group, owner_name in arbiter.decide({GROUP: PARENTS}, true * rate):
             term, passed = term + 1, passed + 1
             store[group] = Owned(owner_name, term)
+            orphans.discard(group)
             arbiter.give(group, owner_name, term, true * rate)
-        for name, owner in owners.items():
-            if owner.tenure.may_destroy(GROUP, owner.clock(true)):
-                other = PARENTS[1 - PARENTS.index(name)]
-                begun[name] = true
-                until[name] = true + TERMS.operation_s / owner.rate
-                if until[other] > begun[name] and begun[other] <= true:
+        acting = [(owner.clock, owner.tenure) for owner in owners.values()] + ghosts
+        for clock, tenure in acting:
+            if tenure.may_destroy(GROUP, clock(true)):
+                if any(until.get(other, 0.0) > true for _, other in acting if other is not tenure):
                     return True, passed
+                until[tenure] = true + TERMS.operation_s * (1 + TERMS.drift)
     return False, passed
 
 

@@ -17,7 +17,9 @@ t_send + D (1 - 2 rho) / (1 - rho) true seconds, which is not later. An owner th
 would count from a later moment than the arbiter: that overlaps (`tests/property/test_lease.py`).
 
 A counter must never be used twice by one name, also not by its next process: it begins with the number
-of the start.
+of the start. A process that remembers nothing (another machine, or one without a disk) counts from the
+beginning again. It joins anew, which the arbiter hears before any renewal: what was owned under that name is
+the former process's, which may still be alive, and passes on, also to the new one, when its lease is over.
 """
 
 from __future__ import annotations
@@ -115,6 +117,7 @@ class _Held:
     owned: Owned
     seen_at: float  # the newest renewal that was answered for the group, on our clock
     withdrawn: bool = False
+    orphaned: bool = False  # the process that it was given to is no more the one of this name
 
 
 @dataclass(slots=True)
@@ -133,10 +136,13 @@ class Arbiter:
     _contenders: dict[str, _Contender] = field(default_factory=dict[str, _Contender])
     _new_since: dict[str, float] = field(default_factory=dict[str, float])
 
-    def restore(self, owned: Mapping[str, Owned], now: float) -> None:
+    def restore(
+        self, owned: Mapping[str, Owned], now: float, orphaned: Collection[str] = ()
+    ) -> None:
         """What the store says, at a start: whoever owns a group may have renewed just now."""
         for group, known in owned.items():
-            self._held[group] = _Held(known, now)
+            lost = group in orphaned
+            self._held[group] = _Held(known, now, lost, lost)
 
     def owner(self, group: str) -> Owned | None:
         """Who owns a group; None: nobody ever did."""
@@ -164,6 +170,15 @@ class Arbiter:
             if held.owned.owner == who and not held.withdrawn:
                 held.seen_at = now
         return True
+
+    def joined(self, who: str) -> list[str]:
+        """``who`` has joined anew, as a process that remembers nothing: returns the groups that are orphaned
+        by it. Write them to the store before the new process is told anything."""
+        self._contenders.pop(who, None)
+        found = [group for group, held in self._held.items() if held.owned.owner == who]
+        for group in found:
+            self._held[group].withdrawn = self._held[group].orphaned = True
+        return found
 
     def answer(self, who: str) -> tuple[int, dict[str, int]]:
         """What to tell ``who``: its newest counter, and the groups (with terms) that are its own."""
@@ -209,6 +224,10 @@ class Arbiter:
             if held.owned.owner == MASTER and not held.withdrawn:
                 held.seen_at = now  # our own hand, which no message can outlive
             if not target:
+                continue
+            if held.orphaned:
+                if now - held.seen_at >= self.terms.duration_s:
+                    found.append((group, target))
                 continue
             if target == held.owned.owner:
                 if (

@@ -105,6 +105,9 @@ class Delegation:
             return True
         if isinstance(event, Joined | Resumed):
             self._permits.end(event.node)
+            if isinstance(event, Joined):
+                self.ownership.joined(known.name)
+                self.down.answer(known)
             self.submasters.attach(known, True, f"at {event.address[0]}")
             known.address = event.address[0]
         elif isinstance(event, Lost):

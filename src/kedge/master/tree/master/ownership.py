@@ -43,12 +43,11 @@ class Ownership:
         self._busy_since: dict[str, float] = {}
         self.site: Site | None = None
         self.arbiter = Arbiter(terms)
+        kept = store.records(KIND)
         self.arbiter.restore(
-            {
-                group: Owned(record["owner"], int(record["term"]))
-                for group, record in store.records(KIND).items()
-            },
+            {group: Owned(record["owner"], int(record["term"])) for group, record in kept.items()},
             clock.now(),
+            [group for group, record in kept.items() if record.get("orphaned")],
         )
         self.moving = Moving(self.arbiter, store, clock.now(), term)
 
@@ -101,6 +100,16 @@ class Ownership:
         if known is not None and self.elsewhere(known.configuration):
             return None
         return Epoch(self.term(node), 0)
+
+    def joined(self, name: str) -> None:
+        """A sub-master joined anew: what it owned was another process's, whose lease is waited for."""
+        for group in self.arbiter.joined(name):
+            owned = self.arbiter.owner(group)
+            assert owned is not None
+            record = {"owner": name, "term": owned.term, "orphaned": True}
+            self._store.put(KIND, group, record)
+            why = f"{name} joined anew: the lease of its former process is waited for"
+            self._head.journal.write("", "owner", group, name, "nobody", why)
 
     def begin(self) -> None:
         """At the start: without a site all groups to come are new ones."""
