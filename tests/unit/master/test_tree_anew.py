@@ -36,6 +36,8 @@ def test_a_sub_master_that_remembers_nothing_joins_anew_and_serves(tmp_path: Pat
             world.agents["n1"].stop()
             await until(lambda: world.epochs()["n1"] > epochs["n1"], 20)
             await until(lambda: world.converged(*NODES), 20)
+            booted = lambda: [e for e in events(world.master, "step") if e["node"] == "n1"]  # noqa: E731
+            await until(lambda: len([e for e in booted() if e["subject"] == "box.load"]) >= 2, 20)
 
     asyncio.run(work())
 

@@ -57,6 +57,11 @@ class LogDown:
         self._journal, self._writes = journal, writes
         self._last = {name: int(r["seq"]) for name, r in writes.records(KIND).items()}
 
+    def begin_anew(self, name: str) -> None:
+        """Another process has taken the name, and numbers its lines from the beginning."""
+        if self._last.pop(name, None) is not None:
+            self._writes.put(KIND, name, None)
+
     def take(self, name: str, slots: Iterable[object], may: Callable[[str], bool]) -> None:
         """Append what slots of ``name``'s ring say of nodes that it ``may`` speak of."""
         last = newest = self._last.get(name, 0)

@@ -41,6 +41,7 @@ from kedge.master.tree.master.relaying import Relaying
 from kedge.master.tree.master.shares import Shares
 from kedge.master.tree.master.shown import Shown
 from kedge.master.tree.master.submasters import SubMaster, SubMasters
+from kedge.master.tree.master.succeeding import Succeeding
 from kedge.site.model import Site
 from kedge.stores.port import Store
 from kedge.sync.events import ConfiguredAcked, Discovered, Joined, Left, Lost, ParentEvent, Resumed
@@ -82,6 +83,9 @@ class Delegation:
         self.down = Down(
             link, secrets, self.ownership, self.submasters, self.relayed, self.shares, self.relaying
         )
+        self._succeeding = Succeeding(
+            self.ownership, self.relayed, self.logs, self.down, self._owner_stale
+        )
         head.elsewhere = self.ownership.elsewhere
         link.tenure = self.ownership.tenure
         permits.tenure = lambda node: (self.ownership.term(node), 0)
@@ -106,8 +110,7 @@ class Delegation:
         if isinstance(event, Joined | Resumed):
             self._permits.end(event.node)
             if isinstance(event, Joined):
-                self.ownership.joined(known.name)
-                self.down.answer(known)
+                self._succeeding.joined(known)
             self.submasters.attach(known, True, f"at {event.address[0]}")
             known.address = event.address[0]
         elif isinstance(event, Lost):
@@ -129,9 +132,11 @@ class Delegation:
             if self.ownership.arbiter.saw(known.name, int(told), self._clock.now()):
                 self.down.answer(known)
         elif name == HEALTH and told is not None:
-            if known.health.get("address") != told["address"]:
+            former = known.health.get("address", "")
+            # (one that has no site yet does not know its address; agents must not lose it for that)
+            known.health = {**told, "address": told["address"] or former}
+            if known.health["address"] != former:
                 self._parts_stale()
-            known.health = told
         elif kind == KEY and told is not None and self._may(known, subject):
             if self._link.know(subject, Epoch(told["term"], told["counter"]), told["key"]):
                 self._parents_stale(subject)

@@ -118,6 +118,22 @@ class Relayed:
         )
         return by, reports[by]
 
+    def succeeded(self, name: str) -> None:
+        """A process that remembers nothing has taken the name of the one that told: what that one told counts
+        on, as if it were silent."""
+        for reports in self._reports.values():
+            report = reports.pop(name, None)
+            if report is not None:
+                reports[former(name)] = report
+
+    def give_up(self, name: str) -> list[str]:
+        """Agents that only the former process of that name ever heard are silent; returns their nodes."""
+        found = [node for node, reports in self._reports.items() if former(name) in reports]
+        for node in found:
+            report = self._reports[node].pop(former(name))
+            self._reports[node].setdefault(name, report._replace(attached=False))
+        return found
+
     def only(self, node: str, parents: Collection[str]) -> None:
         """What others than these said of a node counts no more: it has other parents for long enough."""
         reports = self._reports.get(node, {})
@@ -128,6 +144,11 @@ class Relayed:
         """Drop what is known of nodes that are in no site any more."""
         self.views = {name: view for name, view in self.views.items() if name in nodes}
         self._reports = {name: reports for name, reports in self._reports.items() if name in nodes}
+
+
+def former(name: str) -> str:
+    """How the process is called whose name another one has taken."""
+    return f"the former {name}"
 
 
 def _is_of(node: NodeState, variable: str, configured: Mapping[str, Any] | None) -> bool:
