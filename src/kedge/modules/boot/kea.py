@@ -26,7 +26,8 @@ START_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 64 * 2**20
 MAX_SOCKET_PATH = 107
 USER = "_kea"
-RUN = Path("/run/kedge")
+RUN = Path(os.environ.get("RUNTIME_DIRECTORY") or "/run/kedge-serve")
+"""As systemd has made it. On a node that Kedge has booted /run/kedge is its agent's."""
 Json = Mapping[str, Any]
 
 
