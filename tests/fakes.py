@@ -138,6 +138,7 @@ class FakeIo:
     # From here on: kedge.modules.port.Io
 
     above = None
+    peers = None
 
     def parents(self, node: str) -> tuple[str, ...]:
         return ()

@@ -32,6 +32,13 @@ def _own(module: Module, duty: Duty) -> Iterator[KedgeError]:
                 duty, f"reports {name}, which module {module.name} does not declare",
                 "a duty reports variables of its own module only",
             )  # fmt: skip
+    if duty.where_set and not any(
+        v.name == duty.where_set and v.configured for v in module.variables
+    ):
+        yield _error(
+            duty, f"is for nodes that have {duty.where_set}, which module {module.name} does not configure",
+            "it must be a configured variable of its own module",
+        )  # fmt: skip
     for name in duty.orders:
         if name not in on_node:
             yield _error(

@@ -29,6 +29,7 @@ class Duty:
       ``carry_out(here, mutation, args)`` does.
     - ``timeout_s``: how long ``observe`` may take; an order has its mutation's time-out.
     - ``stages``: in which stages of the boot it runs.
+    - ``where_set``: a configured variable of its own module: nodes without a value have no such duty.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Duty:
     every_s: float = 0.0
     timeout_s: float = 30.0
     stages: tuple[str, ...] = ("running",)
+    where_set: str = ""
     summary: str = ""
 
     @property

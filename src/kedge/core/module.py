@@ -145,10 +145,12 @@ class Module:
         stages: Iterable[str] = ("running",),
         requires: Allowed | None = None,
         on_timeout: Mapping[Variable | str, str] | None = None,
+        where_set: Variable | None = None,
         summary: str = "",
     ) -> None:
         """Declare what runs on nodes: ``source`` is the text of a file that needs only the standard
         library. It ``carries_out`` mutations of this module and ``reports`` variables of this module.
+        ``where_set`` is a configured variable of this module: nodes without a value have no such duty.
 
         Nothing heard of these variables for ``silent_s`` (three periods and time-outs, where it is not
         given) while they are needed means ``on_timeout``.
@@ -156,9 +158,10 @@ class Module:
         reported = tuple(reports)
         orders = tuple(mutation.name for mutation in carries_out)
         names = tuple(variable.name for variable in reported)
+        only = where_set.name if where_set is not None else ""
         duty = Duty(
-            f"{self.name}.{name}", source, names, orders, every_s, timeout_s, tuple(stages), summary
-        )
+            f"{self.name}.{name}", source, names, orders, every_s, timeout_s, tuple(stages), only, summary
+        )  # fmt: skip
         self.duties.append(duty)
         if reported:
             self.listens(

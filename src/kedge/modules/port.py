@@ -55,8 +55,25 @@ class Above(Protocol):
         ...
 
 
+class Peers(Protocol):
+    """The sub-masters below this process."""
+
+    def is_heard_on(self, submaster: str, node: str) -> bool:
+        """Whether a sub-master is heard, and speaks from the present boot of this node."""
+        ...
+
+    def admit(self, submaster: str) -> Mapping[str, Value]:
+        """Let a sub-master join once, soon: what its join file must say; raises `KedgeError`."""
+        ...
+
+
 class Io(Protocol):
     """What the master gives to handlers and services."""
+
+    @property
+    def peers(self) -> Peers | None:
+        """At the master its sub-masters; None at a sub-master, which has none."""
+        ...
 
     @property
     def above(self) -> Above | None:

@@ -48,6 +48,7 @@ class Owner(Protocol):
     def begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]: ...
     def holds(self, agent: Agent) -> None: ...
     def observe(self, declared: Declared) -> Job: ...
+    def carry_out(self, declared: Declared, mutation: str) -> Job: ...
 
 
 class Memory(Keeping):
@@ -89,11 +90,16 @@ class Body(Machine):
 
     @property
     def worker(self) -> Worker:
-        return Worker(self._observe, _does_nothing)
+        return Worker(self._observe, self._carry_out)
 
     def _observe(self, place: Place, declared: Declared, tell: Tell) -> None:
         """Files of duties are not run in the simulated world: the machine says what they would see."""
         raise _Asked(self._owner.observe(declared), {}, {})
+
+    def _carry_out(
+        self, place: Place, declared: Declared, mutation: str, args: dict[str, Any], tell: Tell
+    ) -> dict[str, Any]:
+        raise _Asked(self._owner.carry_out(declared, mutation), args, {})
 
     def facts(self) -> dict[str, Any]:
         return self._owner.facts()
@@ -113,12 +119,6 @@ class Body(Machine):
 
     def shut_down(self, place: Place, action: str) -> None:
         self._owner.go_down(action)
-
-
-def _does_nothing(
-    place: Place, declared: Declared, mutation: str, args: dict[str, Any], tell: Tell
-) -> dict[str, Any]:
-    return {}
 
 
 class _Asked(Exception):

@@ -21,6 +21,7 @@ from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import expand
 from kedge.master.process.settings import Settings
+from kedge.master.tree.master.hosts import hosts_of
 from kedge.modules.image import importer
 from kedge.modules.image.relation import reference_of
 from kedge.modules.port import Io
@@ -95,7 +96,8 @@ class Cluster:
         self.network.place("scheduler", SCHEDULER)
         self._has_jobs = jobs is not None
         self._add_head(HEAD, head_address(self.site, network), state_dir / HEAD, heartbeat_s)
-        self.submasters = submasters_of(self.site)
+        self.hosts = hosts_of(self.site)
+        self.submasters = sorted({*submasters_of(self.site), *self.hosts})
         for name, address in addresses_of(
             self.site, network, self.head.address, self.submasters
         ).items():

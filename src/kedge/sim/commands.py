@@ -193,7 +193,7 @@ class Operator:
         cluster = self._cluster
 
         def act(operations: Operations) -> None:
-            for name in cluster.submasters:
+            for name in (name for name in cluster.submasters if name not in cluster.hosts):
                 tree.add(cluster.heads[name], operations)
             operations.apply(cluster.files, BY)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from kedge.agent.process import Tell
@@ -57,6 +57,14 @@ async def observe(
     if how == "raise":
         raise KedgeError("duty.failed", "simulated: it raised", where=declared.name)
     tell({"values": dict.fromkeys(found, "purple") if how == "lie" else found})
+    return {}
+
+
+async def carry_out(machine: Looks, declared: Declared, done: Callable[[], None]) -> dict[str, Any]:
+    """Carry out an order of one, which has the effect ``done``; raises `KedgeError`."""
+    await _fetch(machine, declared)
+    await asyncio.sleep(machine.chance.uniform(*TAKES_S))
+    done()
     return {}
 
 

@@ -99,6 +99,8 @@ class Program:
         self.loop.kill()
         self._stopping = asyncio.Event()
         self._kept_down = 0
+        self.boot_id: Callable[[], str] = lambda: ""
+        """The boot of the machine that it runs on, where that is one of the cluster's."""
         self._ports = EPHEMERAL
         self._settings = settings
 
@@ -238,6 +240,9 @@ class SimulatedHost(Host):
     def __init__(self, program: Program) -> None:
         self._program = program
         self.clock = Clock(program.loop.time, program.clock.wall)
+
+    def boot_id(self) -> str:
+        return self._program.boot_id()
 
     def random_bytes(self, count: int) -> bytes:
         return self._program.stream("entropy").randbytes(count)

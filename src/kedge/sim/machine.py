@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from kedge.agent.agent import Agent
@@ -19,7 +20,7 @@ from kedge.lib.errors import KedgeError
 from kedge.lib.host_files import HostFile
 from kedge.sim.body import AgentRun, Job, Memory
 from kedge.sim.clock import MachineClock
-from kedge.sim.duties import observe, seen
+from kedge.sim.duties import carry_out, observe, seen
 from kedge.sim.life import Life
 from kedge.sim.sockets import PlainSocket
 from kedge.sim.traits import Ills, Outside
@@ -44,6 +45,7 @@ class SimulatedMachine:
         self.clock = MachineClock(outside.world.time, rate=rate)
         self.ills = Ills()
         self.staged: Callable[[], None] = lambda: None  # its tenant, if it has one
+        self.admitted: Callable[[dict[str, Any]], None] = lambda told: None
         self.stage = "off"
         self.frozen = False
         self.has_mains = True
@@ -218,6 +220,14 @@ class SimulatedMachine:
         ill = self.ills.unfit or self.outside.ill(self.image) == "unfit"
         return lambda args, record, tell: observe(
             self, declared, seen(declared.name, ill=ill), tell
+        )
+
+    def carry_out(self, declared: Declared, mutation: str) -> Job:
+        """The work of an order that a duty carries out; others than a sub-master's have no effect."""
+        admits = mutation == "submaster.admit"
+        nothing: Callable[[], None] = lambda: None  # noqa: E731
+        return lambda args, record, tell: carry_out(
+            self, declared, partial(self.admitted, args) if admits else nothing
         )
 
     def init_state(self) -> InitState:

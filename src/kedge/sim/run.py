@@ -28,7 +28,7 @@ from kedge.sim.result import Progress, Result
 from kedge.sim.rollout_summary import rollout_results, words_of
 from kedge.sim.scenario import Scenario
 from kedge.sim.scheduler import JobMix
-from kedge.sim.shape import Shape, files_of, hosts_of
+from kedge.sim.shape import Shape, files_of
 from kedge.sim.world import World
 from kedge.site.rollouts import read_rollouts
 
@@ -227,8 +227,8 @@ def run(
             heartbeat_s=shape.heartbeat_s,
             jobs=jobs_of(shape) if shape.jobs else None,
         )
-        for end, node in hosts_of(shape).items():
-            Tenant(cluster.heads[end], cluster.machines[node])
+        for end, node in cluster.hosts.items():
+            Tenant(cluster.heads[end], cluster.machines[node], diskless=shape.diskless)
         cluster.release_files = scenario.release_files
         with devices_of(cluster):
             return Run(scenario, cluster, tell).to_its_end()

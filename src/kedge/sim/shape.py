@@ -14,8 +14,8 @@ class Shape:
     ``boots`` how many may load at once in the cluster, ``out`` how many of the cluster may be out of
     service at once (0: no limit). ``submasters`` share the racks; each rack names all of them as
     parents, a different one first; ``hosted``: they run on further nodes of the master's own, in the group
-    ``services``. ``jobs`` is the share of nodes that a scheduler keeps busy (0: there
-    is none); a job takes up to ``job_nodes`` nodes and ``job_hours``."""
+    ``services``, with a disk or ``diskless``. ``jobs`` is the share of nodes that a scheduler keeps busy
+    (0: there is none); a job takes up to ``job_nodes`` nodes and ``job_hours``."""
 
     nodes: int = 4
     racks: int = 1
@@ -24,6 +24,7 @@ class Shape:
     out: int = 0
     submasters: int = 0
     hosted: bool = False
+    diskless: bool = False
     jobs: float = 0.0
     job_nodes: int = 8
     job_hours: float = 0.25
@@ -44,6 +45,7 @@ def files_of(shape: Shape) -> dict[str, str]:
     hosts = hosts_of(shape)
     if hosts:
         groups.append(f'  services: {{ nodes: "{",".join(hosts.values())}", profiles: [compute] }}')
+    served = "".join(f"\n  {node}: {{ submaster.serves: {name} }}" for name, node in hosts.items())
     count = shape.nodes + len(hosts)
     budgets: list[str] = []
     if shape.inrush:
@@ -73,7 +75,7 @@ profiles:
 groups:
 {chr(10).join(groups)}
 nodes:
-  "n[1-{count}]": {{ addresses: {{ provision: "10.{{number//62500+64}}.{address}" }} }}
+  "n[1-{count}]": {{ addresses: {{ provision: "10.{{number//62500+64}}.{address}" }} }}{served}
 macs: macs.csv
 """
     if budgets:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from kedge.core.lease import MASTER
 from kedge.master.operations.operations import Operations
@@ -39,8 +40,12 @@ def join_file(state_dir: Path) -> Path:
 
 def add(program: Program, operations: Operations) -> None:
     """``kedge submaster add``, the file it writes taken to its machine, and the start there."""
-    told = operations.tree.add(program.end)
+    keep_join(program, operations.tree.add(program.end))
+    program.start()
+
+
+def keep_join(program: Program, told: Mapping[str, Any]) -> None:
+    """Write a join file on the sub-master's machine."""
     path = join_file(program.state_dir)
     path.touch(0o600)
     path.write_text(json.dumps(told))
-    program.start()

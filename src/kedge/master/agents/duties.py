@@ -69,6 +69,8 @@ class DutyEntries:
     def of(self, node: NodeState) -> Iterator[tuple[str, bytes]]:
         """Names and contents for one node; equal ones are one object."""
         for name, duty in self._graph.duties.items():
+            if duty.where_set and node.configured(duty.where_set) is None:
+                continue
             content = self._plain.get(name)
             if content is None:
                 values = {v: node.configured(v) for v in self._configured[duty.module]}

@@ -23,7 +23,7 @@ from kedge.master.modules.troubles import Troubles
 from kedge.master.process.secrets import Secrets
 from kedge.master.process.settings import Settings
 from kedge.master.process.supervisor import Supervisor
-from kedge.modules.port import Above
+from kedge.modules.port import Above, Peers
 from kedge.site.model import Cluster, Site
 
 T = TypeVar("T")
@@ -54,6 +54,7 @@ class MasterIo:
         self._supervisor = supervisor
         self.strangers: OrderedDict[str, dict[str, Value]] = OrderedDict()
         self.way_up: Above | None = None
+        self.below: Peers | None = None
         self.settings_above: Callable[[str], Mapping[str, Value]] = lambda _: {}
         self.parents_of: Callable[[str], tuple[str, ...]] = lambda _: ()
         self.peer_at: Callable[[str], bool] = lambda _: False
@@ -66,6 +67,10 @@ class MasterIo:
     @property
     def above(self) -> Above | None:
         return self.way_up
+
+    @property
+    def peers(self) -> Peers | None:
+        return self.below
 
     def parents(self, node: str) -> tuple[str, ...]:
         return self.parents_of(node)

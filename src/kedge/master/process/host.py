@@ -34,6 +34,13 @@ class Host:
     def __init__(self) -> None:
         self.clock = Clock()
 
+    def boot_id(self) -> str:
+        """The kernel's name for the present boot of this machine; empty where there is none."""
+        try:
+            return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        except OSError:
+            return ""
+
     def random_bytes(self, count: int) -> bytes:
         """Unpredictable bytes, for tokens, keys and seeds."""
         return secrets.token_bytes(count)

@@ -21,7 +21,7 @@ Down, in the configured record:
 
 Up, in the discovered record:
 
-    health              version, addresses, what is degraded
+    health              version, addresses, what is degraded, the boot of the machine
     lease               the counter of the newest renewal
     agent/NAME          what a node's agent reported here: epoch, version, entries, whether it is attached;
                         of a node of another owner also which configured record it holds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from kedge.core.lease import MASTER
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
 from kedge.master.tree.master.delegation import Delegation
+from kedge.master.tree.master.hosting import join_of
 from kedge.master.tree.submaster.branch import Branch
 from kedge.master.tree.submaster.uplink import Uplink
 
@@ -98,9 +98,7 @@ class AtMaster:
 
     def add(self, name: str) -> Json:
         """The contents of the join file."""
-        told = self._tree.submasters.add(name)
-        token = base64.b64encode(told["token"]).decode()
-        return {**told, "token": token, "masters": self._masters()}
+        return join_of(self._tree.submasters.add(name), self._masters())
 
     def remove(self, name: str) -> Json:
         """Forget one."""

@@ -23,6 +23,7 @@ from kedge.master.process.settings import Settings
 from kedge.master.process.supervisor import Supervisor
 from kedge.master.tree.master.delegation import Delegation
 from kedge.master.tree.master.handing import Handing
+from kedge.master.tree.master.hosting import Hosting
 from kedge.master.tree.master.submasters import JOIN_LASTS_S
 from kedge.master.tree.operations import AtMaster, AtSubMaster, at_master
 from kedge.master.tree.submaster.branch import Branch
@@ -110,6 +111,7 @@ class _Root:
         parts.operations.tree = AtMaster(delegation, address, parts.operations.modules.versions)
         parts.operations.modules.pass_on = partial(delegation.asks.tell, "reload")
         parts.wishes.check = delegation.submasters.check
+        parts.io.below = Hosting(parts.head, delegation.submasters, lambda: [address()])
 
     async def open(self) -> None:
         """There is nothing above."""
@@ -134,7 +136,7 @@ class _Branch:
         self._branch = Branch(name, head, link, parts.permits, uplink, writes, clock, start)
         advertised = partial(_address, settings, parts.io)
         self._reporter = Reporter(head, link, self._branch, uplink, parts.supervisor, advertised)
-        self._reporter.operations = parts.operations
+        self._reporter.operations, self._reporter.boot_id = parts.operations, parts.host.boot_id()
         self._uplink, self._supervisor = uplink, parts.supervisor
         self._copies = Copies(head, parts.io, uplink, parts.host)
         parts.io.way_up, parts.io.parents_of = self._copies, self._branch.addresses

@@ -35,6 +35,7 @@ from kedge.master.tree.heard import Heard, Report
 from kedge.master.tree.logs import LogDown
 from kedge.master.tree.master.asks import Asks
 from kedge.master.tree.master.down import Down
+from kedge.master.tree.master.hosts import hosts_of
 from kedge.master.tree.master.ownership import Ownership
 from kedge.master.tree.master.relayed import Relayed
 from kedge.master.tree.master.relaying import Relaying
@@ -196,6 +197,7 @@ class Delegation:
         if site is None:
             return
         if site is not self.ownership.site:
+            self.submasters.expect(hosts_of(site))
             self.ownership.take_site(site)
             self._leave(site)
             self.relayed.forget(site.nodes)

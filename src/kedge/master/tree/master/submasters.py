@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from kedge.master.agents.link import Link, peer_of
 from kedge.master.agents.permits import Permits
 from kedge.master.engine.head import Head
 from kedge.master.process.clock import Clock
+from kedge.master.tree.master.hosts import hosts_of
 from kedge.master.tree.master.ownership import Ownership
 from kedge.site.model import Site
 from kedge.stores.port import Store
@@ -59,24 +61,39 @@ class SubMasters:
         self._ownership, self._store, self._clock = ownership, store, clock
         self.known = {name: SubMaster(name, since=clock.wall()) for name in store.records(KIND)}
 
-    def add(self, name: str) -> dict[str, Any]:
-        """A new sub-master (or a known one on a new machine); what its join file must say."""
+    def add(self, name: str, lasts_s: float = JOIN_LASTS_S) -> dict[str, Any]:
+        """A new sub-master (or a known one that remembers nothing); what its join file must say."""
         if name == MASTER or name in self._head.nodes:
             raise KedgeError(
                 "submaster.name", f"{name!r} cannot name a sub-master",
                 why="it is the master's or a node's name", next_step="Take another, like sm1",
             )  # fmt: skip
         permit = self._permits.grant(peer_of(name))
-        self._link.admit(permit, JOIN_LASTS_S)
-        self._store.put(KIND, name, {"added": self._clock.wall()})
-        self.known.setdefault(name, SubMaster(name, since=self._clock.wall()))
+        self._link.admit(permit, lasts_s)
+        self._know(name)
         self._head.journal.write("", "submaster", name, after="added")
         return {"name": name, "term": permit.term, "counter": permit.counter, "token": permit.token}
+
+    def expect(self, names: Collection[str]) -> None:
+        """The site names them as running on nodes: they are known, and their nodes let them join."""
+        for name in names:
+            if name not in self.known:
+                self._know(name)
+
+    def _know(self, name: str) -> None:
+        self._store.put(KIND, name, {"added": self._clock.wall()})
+        self.known.setdefault(name, SubMaster(name, since=self._clock.wall()))
 
     def remove(self, name: str) -> None:
         """Forget a sub-master that no group names any more."""
         self.named(name)
         site, owner = self._head.site, self._ownership.owner
+        host = hosts_of(site).get(name) if site is not None else None
+        if host is not None:
+            raise KedgeError(
+                "submaster.used", f"{name} runs on node {host}",
+                next_step=f"kedge node show {host} --origin says where that is written; take it away there",
+            )  # fmt: skip
         using = [g.name for g in site.groups.values() if name in g.parents] if site else []
         owned = self._ownership.arbiter.groups()
         using += [group for group in owned if owner(group) == name and group not in using]
@@ -102,10 +119,11 @@ class SubMasters:
         return self.known[name]
 
     def check(self, site: Site) -> None:
-        """Refuse a site that names sub-masters which nobody added."""
+        """Refuse a site that names sub-masters which nobody added, and which run on none of its nodes."""
+        hosted = hosts_of(site)
         for group in site.groups.values():
             for parent in group.parents:
-                if parent != MASTER:
+                if parent != MASTER and parent not in hosted:
                     self.named(parent)
 
     def attach(self, known: SubMaster, attached: bool, why: str) -> None:

@@ -49,6 +49,8 @@ class Reporter:
         self._told: dict[str, bytes] = {}
         self._log = LogUp()
         self.operations: Operations | None = None
+        self.boot_id = ""
+        """The kernel's name for the present boot of this machine."""
 
     def hears(self, neighbours: Neighbours) -> Callable[[ParentEvent], None]:
         """What the link tells: first to those who apply it here, then it is to be relayed."""
@@ -159,6 +161,7 @@ class Reporter:
             address = ""  # there is no site yet, or no place in it
         return {
             "version": __version__,
+            "boot_id": self.boot_id,
             "address": address,
             "degraded": dict(self._supervisor.failing),
             "nodes": len(self._head.nodes),
