@@ -24,7 +24,7 @@ def submaster() -> None:
 @submaster.command("list")
 @output_option
 def list_(output: str) -> None:
-    """List all sub-masters: whether each is there, and which groups it owns now."""
+    """List all sub-masters: the node that each runs on, if any, whether it is there, what it owns now."""
     rows = ask(lambda client: client.submasters())
     show(rows, output, lambda: _table(rows))
 
@@ -33,12 +33,12 @@ def _table(rows: list[SubMasterRow]):
     from kedge.cli.render import clock, table
 
     drawn = table(
-        "sub-master", "state", "since", "address", "owns", "parent of", "nodes", "trouble"
+        "sub-master", "on", "state", "since", "address", "owns", "parent of", "nodes", "trouble"
     )
     for row in rows:
         trouble = "; ".join([*([row.why] if row.why else []), *row.degraded.values()])
         drawn.add_row(
-            row.name, row.state, clock(row.since), row.address, ", ".join(row.owns),
+            row.name, row.node, row.state, clock(row.since), row.address, ", ".join(row.owns),
             ", ".join(row.parent_of), str(row.nodes), trouble,
         )  # fmt: skip
     return [drawn] if rows else ["no sub-masters yet: kedge submaster add NAME"]

@@ -13,7 +13,8 @@ SubMasterName = Annotated[
 
 class SubMasterRow(Struct):
     """A sub-master: ``there`` or ``silent``, since when, and why; the groups that it owns now, and those
-    that name it as a parent; how many nodes it knows; what of it is degraded."""
+    that name it as a parent; how many nodes it knows; what of it is degraded; the node that it runs on, where
+    that is one of the cluster's."""
 
     name: str
     state: str
@@ -25,6 +26,7 @@ class SubMasterRow(Struct):
     nodes: int
     degraded: dict[str, str]
     why: str
+    node: str = ""
 
 
 class SubMasterRequest(Struct, forbid_unknown_fields=True):

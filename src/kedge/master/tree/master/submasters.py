@@ -183,6 +183,7 @@ class SubMasters:
         """One row a sub-master."""
         site, ownership = self._ownership.site, self._ownership
         groups = {group: ownership.owner(group) for group in (site.groups if site else ())}
+        hosts = hosts_of(site) if site is not None else {}
         return [
             {
                 "name": name,
@@ -195,6 +196,7 @@ class SubMasters:
                 "nodes": int(known.health.get("nodes", 0)),
                 "degraded": dict(known.health.get("degraded", {})),
                 "why": "" if known.attached else self.silence(name),
+                "node": hosts.get(name, ""),
             }
             for name, known in sorted(self.known.items())
         ]
