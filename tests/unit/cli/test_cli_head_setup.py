@@ -13,7 +13,7 @@ import yaml
 
 from kedge.cli.folder import read_folder
 from kedge.cli.main import run
-from kedge.cli.templates import configuration
+from kedge.cli.templates import configuration, unit
 from kedge.cli.values import parse_secret_lines, parse_value
 from kedge.lib.errors import KedgeError
 from kedge.master.process.secrets import Secrets
@@ -64,6 +64,13 @@ def test_the_unit_runs_this_kedge_with_this_configuration(
     text = (tmp_path / "kedge.service").read_text()
     config = tmp_path / "head" / "kedge.yaml"
     assert f"ExecStart=/opt/kedge/bin/kedge --config {config} serve\n" in text
+
+
+def test_the_unit_leaves_root_its_capabilities_and_the_agent_its_folder() -> None:
+    """With User=root systemd 257 takes CAP_SETUID away; a runtime directory goes when the service ends."""
+    written = unit(Path("/usr/bin/kedge"), Path("/etc/kedge/kedge.yaml")).splitlines()
+    assert not [line for line in written if line.startswith("User=")]
+    assert "RuntimeDirectory=kedge-serve" in written
 
 
 def test_the_token_is_for_its_owner_only(head: Path) -> None:
