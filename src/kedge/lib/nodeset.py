@@ -1,4 +1,4 @@
-"""Nodesets in ClusterShell's syntax (``n[001-100,105]``), folded and expanded without any @group.
+"""Nodesets in ClusterShell's syntax (``n[001-100,105]``), folded, and expanded with the groups of a site.
 
 A thin front of ClusterShell's own parser, so that what an administrator types means what it means
 to ``clush``; natural order everywhere.
@@ -7,13 +7,17 @@ to ``clush``; natural order everywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ClusterShell.NodeSet import (  # pyright: ignore[reportMissingTypeStubs]
     RESOLVER_NOGROUP,
     NodeSet,
     NodeSetException,
+)
+from ClusterShell.NodeUtils import (  # pyright: ignore[reportMissingTypeStubs]
+    GroupResolver,
+    GroupResolverSourceError,
 )
 
 from kedge.lib.errors import KedgeError
@@ -23,15 +27,19 @@ MAX_TEXT = 4_000_000
 _LETTERS = re.compile(r"[A-Za-z_.-]*")
 
 
-def expand(text: str, where: str = "") -> list[str]:
-    """Every node named by ``text``, in natural order; raises `KedgeError` (``nodeset.syntax``)."""
+def expand(
+    text: str, where: str = "", groups: Mapping[str, Sequence[str]] | None = None
+) -> list[str]:
+    """Every node named by ``text``, in natural order, ``@rack1`` being those of the group ``rack1``, and
+    ``@*`` all of ``groups``; raises `KedgeError` (``nodeset.syntax``, ``nodeset.group``)."""
     _bound(text, where)
+    resolver = _Groups(groups).resolver() if groups is not None and "@" in text else None
     try:
-        nodes: Any = NodeSet(text, resolver=RESOLVER_NOGROUP)
+        nodes: Any = NodeSet(text, resolver=resolver or RESOLVER_NOGROUP)
         if len(nodes) > MAX_NODES:
             raise _too_large(text, where)
         return [str(node) for node in nodes]
-    except NodeSetException as error:
+    except (NodeSetException, GroupResolverSourceError) as error:
         raise KedgeError(
             "nodeset.syntax",
             f"{text!r} is not a nodeset",
@@ -39,6 +47,38 @@ def expand(text: str, where: str = "") -> list[str]:
             why=str(error),
             next_step="Write it like n[001-040] or n1,n2",
         ) from error
+
+
+class _Groups:
+    """Groups as ClusterShell asks for them (a source of its resolver); one that there is not is refused, not
+    empty."""
+
+    name, has_reverse = "site", False
+
+    def __init__(self, nodes: Mapping[str, Sequence[str]]) -> None:
+        self._nodes = nodes
+
+    def resolver(self) -> Any:
+        """What a nodeset is parsed with."""
+        made: Any = GroupResolver(default_source=self)  # pyright: ignore[reportUnknownMemberType]
+        return made
+
+    def resolv_map(self, group: str) -> str:
+        """The nodes of a group."""
+        if group not in self._nodes:
+            raise KedgeError(
+                "nodeset.group", f"no such group: @{group}",
+                next_step=f"Known groups: {', '.join(sorted(self._nodes)) or 'none'}",
+            )  # fmt: skip
+        return fold(self._nodes[group])
+
+    def resolv_list(self) -> list[str]:
+        """All names."""
+        return list(self._nodes)
+
+    def resolv_all(self) -> str:
+        """The nodes of all groups."""
+        return fold(name for nodes in self._nodes.values() for name in nodes)
 
 
 def _too_large(text: str, where: str) -> KedgeError:

@@ -13,7 +13,7 @@ def chosen(
     """The nodes of a nodeset (empty: all, where that is harmless); raises `KedgeError`."""
     if not nodes and not exactly_one and not at_least_one:
         return list(head.nodes)
-    names = expand(nodes)
+    names = named(head, nodes)
     unknown = [name for name in names if name not in head.nodes]
     if unknown or not names or (exactly_one and len(names) != 1):
         known = fold(head.nodes) or "none yet: kedge apply"
@@ -22,3 +22,9 @@ def chosen(
             what = f"{nodes!r} names {len(names)} nodes, one is asked for"
         raise KedgeError("node.unknown", what, next_step=f"Known nodes: {known}")
     return names
+
+
+def named(head: Head, nodes: str) -> list[str]:
+    """The names of a nodeset, of nodes or not; ``@rack1`` is a group of the site. Raises `KedgeError`."""
+    known = {name: group.nodes for name, group in head.site.groups.items()} if head.site else {}
+    return expand(nodes, groups=known)

@@ -15,7 +15,7 @@ from kedge.modules.scheduler.watching import watch_of
 
 async def give_back(io: Io, args: Mapping[str, Value]) -> Value:
     """Leave the end of Kedge's own drains that were kept for a person to Kedge: ``{"nodes"}``."""
-    names = nodeset.expand(str(args.get("nodes") or ""))
+    names = _named(io, args.get("nodes"))
     theirs: list[str] = []
     ours: list[str] = []
     for name in names:
@@ -36,10 +36,15 @@ async def give_back(io: Io, args: Mapping[str, Value]) -> Value:
     return {"nodes": nodeset.fold(ours)}
 
 
+def _named(io: Io, nodes: Value) -> list[str]:
+    groups = {name: group.nodes for name, group in io.site.groups.items()}
+    return nodeset.expand(str(nodes or ""), groups=groups)
+
+
 async def requeue(io: Io, args: Mapping[str, Value]) -> Value:
     """Requeue the jobs of ``{"nodes"}`` (a nodeset or a list) that Kedge is draining."""
     given = args.get("nodes")
-    names = [str(n) for n in given] if isinstance(given, list) else nodeset.expand(str(given or ""))
+    names = [str(n) for n in given] if isinstance(given, list) else _named(io, given)
     jobs = await watch_of(io).requeue(names)
     for name in names:
         io.event(name, "scheduler", "requeue", ", ".join(jobs) or "no job ran")
