@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from kedge.lib.errors import KedgeError
 from kedge.sim.loop import Killed, Loop
-from kedge.stores.port import Intent, Store
+from kedge.stores.port import Intent, Store, unwritable
 
 READS = frozenset({"intent", "records", "entries", "events"})
 
@@ -71,10 +70,7 @@ class StoreDoor:
         """Write, or fail as on a full disk, or die in the place of it."""
         disk = self._disk
         if disk.full and self._loop.alive:
-            raise KedgeError(
-                "store.failed", "the cluster database cannot be written",
-                why="database or disk is full", next_step="Make room: df -h <state_dir>",
-            )  # fmt: skip
+            raise unwritable("database or disk is full", "/var/lib/kedge")
         if disk.kill_at and self._loop.alive:
             disk.kill_at -= 1
             if disk.kill_at == 0:

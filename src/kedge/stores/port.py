@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from kedge.lib.errors import KedgeError
+from kedge.lib.errors import KedgeError, NotNow
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,15 @@ class Conflict(KedgeError):
             f"the site changed while you worked: you saw revision {expected}, it is at {found}",
             next_step="Look at it again with: kedge diff",
         )
+
+
+def unwritable(why: str, place: str) -> NotNow:
+    """What cannot be written now, in the folder ``place``. Nobody else is to blame for it, so a step that
+    needs it is tried again."""
+    return NotNow(
+        "store.failed", "the cluster database cannot be written", why=why,
+        next_step=f"Make room on the head's disk: df -h {place}".rstrip(),
+    )  # fmt: skip
 
 
 class Store(Protocol):

@@ -15,7 +15,7 @@ from kedge.stores import upgrade
 from kedge.stores.log import SCHEMA as LOG_SCHEMA
 from kedge.stores.log import EventLog
 from kedge.stores.log_reading import Reading
-from kedge.stores.port import Conflict, Entry, Intent, LoggedEvent
+from kedge.stores.port import Conflict, Entry, Intent, LoggedEvent, unwritable
 
 SCHEMA_VERSION = 3
 
@@ -43,22 +43,20 @@ COMMIT;"""
 
 
 @contextmanager
-def _told() -> Generator[None]:
+def _told(place: str) -> Generator[None]:
     """What SQLite cannot do is an error of the world."""
     try:
         yield
     except sqlite3.Error as error:
-        raise KedgeError(
-            "store.failed", "the cluster database cannot be written", why=str(error),
-            next_step="Make room, if the disk is full: df -h <state_dir>",
-        ) from error  # fmt: skip
+        raise unwritable(str(error), place) from error
 
 
 class SqliteStore:
     """A `kedge.stores.port.Store` in one file (``:memory:`` for one that forgets)."""
 
     def __init__(self, path: Path | str) -> None:
-        if path != ":memory:":
+        self._place = str(Path(path).parent) if path != ":memory:" else ""
+        if self._place:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
@@ -95,7 +93,7 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
-        with _told():
+        with _told(self._place):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -146,7 +144,7 @@ class SqliteStore:
         self._db.executemany("DELETE FROM override WHERE node = ?", gone)
 
     def put(self, kind: str, key: str, record: Mapping[str, Any] | None) -> None:
-        with _told():
+        with _told(self._place):
             if record is None:
                 self._db.execute("DELETE FROM record WHERE kind = ? AND key = ?", (kind, key))
             else:
