@@ -106,7 +106,7 @@ def assemble(
         store, wishes, head, io, journal, lambda node: operations.tree.row(node), host.run_command
     )
     operations.releases = ReleaseOperations(releases, wishes, io)
-    operations.looks = Looks(head, store)
+    operations.looks = Looks(head, store, lambda node: operations.status(node)[0])
     operations.previews = Previews(head, wishes)
     operations.modules = running
     operations.rollouts = RolloutOperations(rollouts, releases, wishes, head)

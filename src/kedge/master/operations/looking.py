@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -25,9 +25,11 @@ FIRST = 10
 class Looks:
     """Part of `kedge.master.operations`; plain JSON-able values."""
 
-    def __init__(self, head: Head, store: Store) -> None:
+    def __init__(self, head: Head, store: Store, row: Callable[[str], Json]) -> None:
+        """``row`` is what ``kedge status`` shows of a node: the chain ends with the same words."""
         self._head = head
         self._store = store
+        self._row = row
 
     def why(self, name: str) -> Json:
         """The chain of what happened that led to what a node does now, oldest first."""
@@ -41,13 +43,9 @@ class Looks:
             for name, action in actions.items()
         }
         told = lru_cache(64)(self._told)
-        condition = self._head.engine.condition(node)
+        row = self._row(node)
         return {
-            "node": node,
-            "phase": condition.phase,
-            "since": self._head.clock.wall(condition.since),
-            "why": condition.why,
-            "next": condition.next,
+            **{key: row[key] for key in ("node", "phase", "since", "why", "next")},
             "chain": [asdict(link) for link in chronicle(log, writes, told)],
         }
 

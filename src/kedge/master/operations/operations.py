@@ -17,14 +17,14 @@ from kedge.core.draw import draw
 from kedge.core.events import Requested, Retried
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
-from kedge.lib.nodeset import expand, fold
+from kedge.lib.nodeset import fold
 from kedge.master.engine.head import Head
 from kedge.master.engine.nodes import NodeState
 from kedge.master.intent.holds import Scope, scope_of
 from kedge.master.intent.wishes import Wishes
 from kedge.master.modules.io import MasterIo
 from kedge.master.modules.running import Modules
-from kedge.master.operations.choosing import chosen
+from kedge.master.operations.choosing import chosen, named
 from kedge.master.operations.looking import Looks
 from kedge.master.operations.plans import plan_rows, told_rows
 from kedge.master.operations.previews import Previews
@@ -157,7 +157,7 @@ class Operations:
     def events(self, nodes: str = "", after: int = 0, limit: int = 100) -> list[Json]:
         """The append-only log."""
         self.journal.flush()
-        names = expand(nodes) if nodes else []
+        names = named(self._head, nodes) if nodes else []
         limit = max(1, min(limit, 10_000))
         found = self._store.events(nodes=names, after=after, limit=limit)
         return [event_row(event) for event in found]
@@ -287,5 +287,5 @@ class Operations:
             "hold": node.configuration.hold,
             "failures": dict(condition.failures),
             "group": group,
-            **self.tree.row(node.name),
+            **self.tree.shown(node.name),
         }

@@ -23,6 +23,10 @@ class TreeOperations(Protocol):
         """What of a node's row its owner tells; nothing where this process acts on it."""
         ...
 
+    def shown(self, node: str) -> Json:
+        """The same, as people shall see it."""
+        ...
+
     def path(self, node: str) -> Json | None:
         """A node's path as its owner tells it; None where there is nothing told."""
         ...

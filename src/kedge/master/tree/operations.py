@@ -72,13 +72,24 @@ class AtMaster:
             return {"why": f"for {owner}, which acts on the node and has not spoken of it"}
         row: Json = {**view.row, "owner": owner}
         unheard = self._tree.shown.unheard(node)
-        if unheard:
-            row["why"] = f"{row['why']}; {unheard}"
-            row["next"] = row.get("next") or "kedge submaster list"
         known = self._tree.submasters.known.get(owner)
         if known is not None and not known.attached:
-            row["why"] = f"{self._tree.submasters.silence(owner)}; told before: {row['why']}"
+            silent = self._tree.submasters.silence(owner)
+            silent += ", and nobody hears the node's agent" if unheard else ""
+            row["why"] = f"{silent}; told before: {row['why']}"
             row["next"] = "kedge submaster list"
+        elif unheard:
+            row["why"] = f"{row['why']}; {unheard}"
+            row["next"] = row.get("next") or "kedge submaster list"
+        return row
+
+    def shown(self, node: str) -> Json:
+        """The same for people: of a node whose owner is silent nobody knows that it is well, so it waits for
+        that one."""
+        row = self.row(node)
+        owner = self._tree.submasters.known.get(str(row.get("owner", "")))
+        if owner is not None and not owner.attached and row.get("phase") in ("converged", "moving"):
+            row |= {"phase": "waiting", "since": owner.since}
         return row
 
     def path(self, node: str) -> Json | None:
@@ -139,6 +150,8 @@ class AtSubMaster:
     def row(self, node: str) -> Json:
         """Nobody tells a sub-master of nodes that are not its own."""
         return {}
+
+    shown = row
 
     def path(self, node: str) -> Json | None:
         """As for `row`."""

@@ -53,6 +53,14 @@ def test_a_dead_sub_masters_group_passes_to_the_next_and_back(tmp_path: Path) ->
             assert world.owner() == "sm1"
 
             await world.kill("sm1")
+            await until(lambda: "told before" in world.rows()["n1"]["why"], 20)
+            row = world.rows()["n1"]
+            assert row["phase"] == "waiting"  # nobody knows whether it still is as configured
+            assert row["why"].startswith("sm1 is silent since ") and "submaster" in row["next"]
+            why = world.master.operations.looks.why("n1")
+            assert why["phase"] == "waiting" and why["why"].startswith("sm1 is silent since ")
+            group = world.master.operations.about()["degraded"]["group g"]
+            assert "sm2 is there, and takes it when the lease is over" in group
             await until(lambda: world.owner() == "sm2", 20)
             await until(lambda: world.converged(*NODES), 20)
             assert {world.agents[n].port for n in NODES} == {world.ports["sm2"]}

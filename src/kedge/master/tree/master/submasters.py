@@ -163,8 +163,13 @@ class SubMasters:
         known = self.known[name]
         if not known.health and not known.address:
             return f"{name} has not been heard since this master started"
-        minutes = max(0.0, self._clock.wall() - known.since) / 60
-        return f"{name} is silent since {minutes:.0f} min"
+        return f"{name} is silent since {_span(self._clock.wall() - known.since)}"
+
+    def _standing(self, name: str) -> str:
+        """How a parent stands to a group that nobody acts on."""
+        if self.there(name):
+            return f"{name} is there, and takes it when the lease is over"
+        return self.silence(name)
 
     def without_owner(self) -> dict[str, str]:
         """Groups that nobody acts on now, and why."""
@@ -174,7 +179,7 @@ class SubMasters:
             owner, parents = ownership.owner(group), ownership.parents(group)
             if owner and (self.there(owner) or ownership.arbiter.there(owner, now)):
                 continue
-            words = ", ".join(self.silence(p) for p in parents if p in self.known)
+            words = ", ".join(self._standing(p) for p in parents if p in self.known)
             before = f"its last owner was {owner}" if owner else "it never had an owner"
             found[group] = f"nobody acts on it: {before}; {words}"
         return found
@@ -200,3 +205,11 @@ class SubMasters:
             }
             for name, known in sorted(self.known.items())
         ]
+
+
+def _span(seconds: float) -> str:
+    """A time in its largest unit: ``40 s``, ``3 min``, ``2 h``."""
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
