@@ -97,6 +97,7 @@ class FakeIo:
         self.records: dict[tuple[str, str], Value] = {}
         self.permits: dict[str, FakePermit] = {}
         self.events: list[Event] = []
+        self.degradations: dict[str, str] = {}
         self.published: list[tuple[str, dict[str, Value]]] = []
         self.failures: dict[str, list[BaseException]] = {}
         self.configure(site or Site(Cluster("test")))
@@ -217,6 +218,9 @@ class FakeIo:
     def event(self, node: str, what: str, subject: str, cause: str) -> None:
         self.events.append(Event(node, what, subject, cause))
         self._changed.set()
+
+    def degraded(self, name: str, why: str) -> None:
+        self.degradations[name] = why
 
     def publish(self, topic: str, message: Mapping[str, Value]) -> None:
         self.published.append((topic, dict(message)))

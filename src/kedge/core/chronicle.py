@@ -92,6 +92,8 @@ class _Story:
         """First sights, and failures that another one followed: worth a line only where something
         follows from them."""
         self._silent: dict[str, int] = {}
+        self._hushed, self._hushed_at = 0, 0.0
+        """When the agent fell silent: the line, and until when what it told is forgotten for that."""
 
     def links(self) -> list[Link]:
         for each in self._log:
@@ -146,6 +148,8 @@ class _Story:
         step = self._step_behind(variable, each.at)
         if step:
             self._origins[variable] = step
+        elif each.after == UNKNOWN and each.cause == "agent" and each.at <= self._hushed_at:
+            self._origins[variable] = self._hushed
         elif each.before != UNKNOWN:
             seen = "can no longer be told" if each.after == UNKNOWN else f"is {each.after}"
             words = f"{variable} was {each.before} and {seen}"
@@ -196,6 +200,13 @@ class _Story:
             if self._origins.get(variable):
                 return self._origins[variable]
         return 0
+
+    def _agent(self, each: Happening) -> None:
+        """An agent that is silent: all that it told is unknown from then on."""
+        if each.subject == "silent":
+            link = Link(each.seq, each.at, "seen", "its agent is silent", each.cause)
+            self._hushed, self._hushed_at = self._put(link), each.at + AFTERGLOW_S
+            self._glimpsed.add(each.seq)
 
     def _discovery(self, each: Happening) -> None:
         if each.after:

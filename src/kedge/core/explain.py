@@ -91,7 +91,8 @@ def _wished(compiled: Compiled, plan: Plan, wish: Action) -> str:
     wanting = [s.name for s in later if any(v == pair[0] and pair[1] in ok for v, ok in s.reads)]
     wanted = words(compiled, (pair,))
     needs = f"{wanting[0]} requires {wanted}" if wanting else f"{wanted} is required"
-    return f"{needs}, and nothing here can bring that about"
+    who = "only a person" if compiled.variables[pair[0]].by_hand else "nothing here"
+    return f"{needs}, and {who} can bring that about"
 
 
 def words(compiled: Compiled, assignment: Goals) -> str:
@@ -120,7 +121,7 @@ def reasons(
         serves: list[str] = []
         for variable, value in step.writes:
             for later in steps[place + 1 :]:
-                if any(v == variable and value in allowed for v, allowed in later.reads):
+                if value and any(v == variable and value in ok for v, ok in later.reads):
                     serves.append(f"{later.name} needs {words(compiled, ((variable, value),))}")
                     break
                 if any(v == variable for v, _ in later.writes):

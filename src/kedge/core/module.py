@@ -68,6 +68,7 @@ class Module:
         secret: bool = False,
         wanted_while: Allowed | None = None,
         telling: bool = False,
+        by_hand: str = "",
     ) -> Variable:
         """Declare ``<module>.<name>``."""
         variable = Variable(
@@ -82,6 +83,7 @@ class Module:
             secret,
             symbols(wanted_while),
             telling,
+            by_hand,
         )
         self.variables.append(variable)
         return variable
@@ -191,6 +193,7 @@ class Module:
         summary: str = "",
         handler: Handler | None = None,
         live: bool = False,
+        hints: Mapping[str, str] | None = None,
     ) -> Mutation:
         """Declare a mutation in full: an order (``where="node"``), a wait, or one with a handler."""
         mutation = Mutation(
@@ -209,6 +212,7 @@ class Module:
             summary=summary,
             handler=handler,
             live=live,
+            hints=hints or {},
         )
         self.mutations.append(mutation)
         return mutation
@@ -229,6 +233,7 @@ class Module:
         timeout_s: float = 60.0,
         destructive: bool = False,
         budgets: tuple[str, ...] = (),
+        hints: Mapping[str, str] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Decorate ``async def carry_out(node, io)`` as the edge ``before -> after``.
 
@@ -252,6 +257,7 @@ class Module:
                 budgets=budgets,
                 summary=(handler.__doc__ or "").strip(),
                 handler=handler,
+                hints=hints,
             )
             return handler
 

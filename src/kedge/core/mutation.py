@@ -37,6 +37,8 @@ class Mutation:
       what is measured does not change it: taking the power away is quick, and yet the last resort.
     - ``destructive``: it may end work or lose state, so an owner without its lease must not start it.
     - ``budgets``: names of step budgets it takes one unit of while it runs.
+    - ``hints``: what a person looks at when it failed and nobody said more, by the symbol that its first
+      variable shows then (``""``: whichever it is). ``{node}`` stands for the node.
     - ``live``: it leaves all that runs on the node undisturbed, so no module's protection applies to it.
     """
 
@@ -55,6 +57,7 @@ class Mutation:
     summary: str = ""
     handler: Handler | None = None
     live: bool = False
+    hints: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def module(self) -> str:

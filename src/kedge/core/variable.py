@@ -39,6 +39,7 @@ class Variable:
     ``wanted_while`` is about goals alone: this variable has none on a node whose other goals are known
     to be outside of it (nobody wants a node in service that shall be off).
     ``telling`` says that its text belongs to the reason why a node is where it is.
+    ``by_hand`` is how a person brings a value about that no mutation does (``{node}`` stands for the node).
     ``configured`` says whether a site may set it; ``secret`` keeps its value out of every output.
     """
 
@@ -53,6 +54,7 @@ class Variable:
     secret: bool = False
     wanted_while: Mapping[str, frozenset[str]] = field(default_factory=dict[str, "frozenset[str]"])
     telling: bool = False
+    by_hand: str = ""
 
     @property
     def module(self) -> str:

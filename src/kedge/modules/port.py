@@ -163,6 +163,10 @@ class Io(Protocol):
         """Append to the event log."""
         ...
 
+    def degraded(self, name: str, why: str) -> None:
+        """Have ``kedge status`` say that something does not work now, and why; no reason: it works again."""
+        ...
+
     def publish(self, topic: str, message: Mapping[str, Value]) -> None:
         """Tell everybody who watches right now (progress); nothing is kept."""
         ...

@@ -119,3 +119,35 @@ def test_of_discoveries_that_failed_the_last_is_told_while_it_matters() -> None:
     assert [link.words for link in story(*lines, done)] == [
         "alice: apply: 8 changes (revision 5)", "converged",
     ]  # fmt: skip
+
+
+def test_what_is_unknown_since_the_agent_is_silent_follows_from_its_silence() -> None:
+    silence = [
+        ("phase", "converged", "moving", "converged", "discovered is as configured"),
+        ("agent", "silent", "", "", "nothing heard for 35 s"),
+        ("observed", "boot.stage", "running", "unknown", "agent"),
+        ("observed", "image.running", "wanted", "unknown", "agent"),
+    ]
+    links = story(
+        *silence,
+        ("phase", "waiting", "converged", "waiting", "to hear of boot.stage"),
+        (
+            "step",
+            "power.switch_off",
+            "",
+            "started",
+            "power.state=off, as image.running is none, ...",
+        ),
+    )
+    assert short(links) == [("its agent is silent", 0), ("power.switch_off began", 1)]
+    assert links[0].why == "nothing heard for 35 s"
+    # a silence that nothing follows from is no part of the story
+    assert "its agent is silent" not in [link.words for link in story(*silence)]
+
+
+def test_a_value_that_was_lost_without_a_silence_is_told_by_itself() -> None:
+    *_, link = story(
+        ("phase", "converged", "moving", "converged", "discovered is as configured"),
+        ("observed", "boot.stage", "running", "unknown", "bmc"),
+    )
+    assert link.words == "boot.stage was running and can no longer be told"

@@ -9,7 +9,7 @@ that this depends on asked for at once: a silent node may be one that somebody s
 
 from __future__ import annotations
 
-from kedge.core.action import UNKNOWN_VALUE, Ask
+from kedge.core.action import UNKNOWN_VALUE, Ask, State
 from kedge.core.compiled import Compiled
 from kedge.core.engine.common import Common
 from kedge.core.engine.failing import backoff
@@ -24,11 +24,12 @@ def ask(common: Common, record: Record, number: int) -> str:
     asked = common.compiled.asks[number]
     name = asked.discovery.name
     listens = asked.discovery.handler is None
+    words = _hearing(common, record, asked) if listens else f"for {name} to answer"
     if record.asking and number in record.asking:
-        return f"for {name} to be heard" if listens else f"for {name} to answer"
+        return words
     deaf = record.deaf.get(number) if record.deaf else None
     if deaf is not None and deaf.until > common.now:
-        return f"to ask {name} again: {deaf.reason}"
+        return f"{words}: {deaf.reason}" if listens else f"to ask {name} again: {deaf.reason}"
     deadline = common.now + asked.discovery.timeout_s
     if asked.variables:
         if record.asking is None:
@@ -39,7 +40,20 @@ def ask(common: Common, record: Record, number: int) -> str:
     if listens:
         for parent in asked.parents:
             refresh(common, record, parent)
-    return f"for {name} to be heard" if listens else f"for {name} to answer"
+    return words
+
+
+def _hearing(common: Common, record: Record, asked: Ask) -> str:
+    """What one waits to hear of, and what silence will mean: ``to hear of boot.stage (boot.listen); if
+    nothing is heard for 90 s, it counts as stuck``."""
+    compiled, name = common.compiled, asked.discovery.name
+    untold = _untold(common, record, asked, record.seen)
+    of = " and ".join(compiled.name(v) for v in untold)
+    words = f"to hear of {of} ({name})" if of else f"to hear from {name}"
+    silent = [compiled.symbol(v, x) for v, x in asked.on_timeout if v in untold]
+    if not silent:
+        return words
+    return f"{words}; if nothing is heard for {asked.discovery.timeout_s:g} s, it counts as {silent[0]}"
 
 
 def listen_in_flight(common: Common, record: Record, episode: Episode) -> None:
@@ -68,10 +82,7 @@ def ask_unknown(common: Common, record: Record) -> None:
     """Ask for everything that is unknown: of a node that is left alone, people still want to see the
     state. A discovery only looks, so it is no effect."""
     for asked in common.compiled.asks:
-        if may_ask(record, asked) and any(
-            record.state[v] == UNKNOWN_VALUE and not common.compiled.broken(v, record.state)
-            for v in asked.variables
-        ):
+        if may_ask(record, asked) and _untold(common, record, asked, record.state):
             ask(common, record, asked.number)
 
 
@@ -88,20 +99,35 @@ def heard(common: Common, record: Record, variables: list[int], *, fresh: bool =
     """
     if not fresh:
         return
-    for number in list(record.asking or ()):
+    asking = record.asking or {}
+    for number in {**asking, **(record.deaf or {})}:
         asked = common.compiled.asks[number]
-        if not any(v in variables for v in asked.variables):
+        polled = asked.discovery.handler is not None
+        if not any(v in variables for v in asked.variables) or (polled and number not in asking):
             continue
-        missing = [v for v in asked.variables if record.seen[v] == UNKNOWN_VALUE]
-        missing = [v for v in missing if not common.compiled.broken(v, record.seen)]
+        missing = _untold(common, record, asked, record.seen)
         if not missing:
             _forget(record, number)
             if record.deaf:
                 record.deaf.pop(number, None)
                 record.deaf = record.deaf or None
-        elif asked.discovery.handler is not None and all(v in variables for v in missing):
+        elif polled and all(v in variables for v in missing):
             names = ", ".join(common.compiled.name(v) for v in missing)
             deafen(common, record, number, f"it could not tell {names}", "")
+
+
+def _untold(common: Common, record: Record, asked: Ask, view: State) -> list[int]:
+    """What a discovery has still to tell: neither what means nothing now, nor what is held against a value
+    that is not configured, as nobody can say how it stands to that."""
+    compiled = common.compiled
+    goals = {v for v, _ in record.goals}
+    return [
+        v
+        for v in asked.variables
+        if view[v] == UNKNOWN_VALUE
+        and not compiled.broken(v, view)
+        and (compiled.variables[v].relation is None or v in goals)
+    ]
 
 
 def unseen(common: Common, record: Record, running: Running) -> Failures | None:

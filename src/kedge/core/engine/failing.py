@@ -84,7 +84,7 @@ def fail_step(
     assert episode is not None
     action = running.action
     failures = episode.failures.setdefault(action.number, Failures())
-    failures.reason, failures.next_step = reason, next_step
+    failures.reason, failures.next_step = reason, next_step or _hint(common, record, action)
     mutation = action.mutation
     costly = outcome == "timeout" and mutation is not None and bool(mutation.on_timeout)
     backoff(common, record, failures, mutation.timeout_s / 2 if costly and mutation else 0.0)
@@ -96,6 +96,14 @@ def fail_step(
         common.after(failures.until - common.now, record, "wake")
     if action.destructive or (mutation and mutation.on_timeout):
         common.breaker.failed(record.group, record.name, common.now)
+
+
+def _hint(common: Common, record: Record, action: Action) -> str:
+    """What the mutation's module says to look at, where the node is now."""
+    if action.mutation is None:
+        return ""
+    hints, variable = action.mutation.hints, action.own[0][0]
+    return hints.get(common.compiled.symbol(variable, record.state[variable]), hints.get("", ""))
 
 
 def forbid(common: Common, episode: Episode, action: Action) -> None:
@@ -124,6 +132,7 @@ def surprised(common: Common, record: Record, variable: int, was: int) -> None:
         f"it keeps changing by itself: {name} went from {compiled.symbol(variable, was)} to "
         f"{compiled.symbol(variable, record.state[variable])}, "
         f"and there were over {settings.surprises} such surprises",
+        "See when (kedge events {node}); look at its console and at its BMC's own log",
     )
 
 

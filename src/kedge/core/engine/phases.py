@@ -91,9 +91,10 @@ def purpose(common: Common, record: Record, plan: Plan, place: int) -> str:
 
 
 def _next(plan: Plan, episode: Episode) -> str:
+    """The step that comes next. To look is none: what is waited for stands in the reason."""
     flying = {r.place for r in episode.running}
     for place, step in enumerate(plan.steps):
-        if not episode.done >> place & 1 and place not in flying:
+        if step.discovery < 0 and not episode.done >> place & 1 and place not in flying:
             return step.name
     return ""
 
@@ -111,7 +112,8 @@ def blocked(common: Common, record: Record, episode: Episode, plan: Plan) -> Non
         return
     why = common.explainer.obstacles(record.state, plan.given_up)
     end_episode(common, record)
-    settle(common, record, "blocked", why, "kedge plan {node}")
+    hands = [v.by_hand for v in common.compiled.variables if v.by_hand and f"{v.name}=" in why]
+    settle(common, record, "blocked", why, hands[0] if hands else "kedge plan {node}")
 
 
 def _often(failures: Failures) -> str:

@@ -81,9 +81,12 @@ def _breaker_lets(common: Common, record: Record, episode: Episode, step: Action
     waiting.add(record.name)
     episode.waits = (
         f"with {step.name}: {failed} of {members} nodes of group "
-        f"{record.group or '(none)'} failed at once, so the breaker is open"
+        f"{record.group or '(none)'} failed at once, so the breaker is open "
+        f"(for {common.settings.breaker_window_s / 60:g} min after they failed)"
     )
-    episode.waits_next = "look at what they share; then: kedge node retry {node}"
+    episode.waits_next = (
+        "Look at what they share (a switch, power, the way to them); then: kedge node retry {node}"
+    )
     return False
 
 

@@ -56,7 +56,7 @@ def condition(common: Common, record: Record) -> Condition:
     return Condition(
         node=record.name,
         phase=record.phase,
-        since=record.since,
+        since=_since(record),
         why=why,
         next=coming,
         discovered=compiled.symbols(record.state),
@@ -68,6 +68,14 @@ def condition(common: Common, record: Record) -> Condition:
         given_up=given_up,
         failures=failures,
     )
+
+
+def _since(record: Record) -> float:
+    """Since when the node is in its phase; of one on its way, since when it is: it moves and waits by
+    turns."""
+    if record.phase in ("moving", "waiting") and record.episode is not None:
+        return min(record.since, record.episode.since)
+    return record.since
 
 
 def _failure(reason: str, next_step: str) -> str:

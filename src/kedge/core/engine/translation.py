@@ -32,7 +32,7 @@ def _action(action: Action) -> Action:
 
 
 def _declared(mutation: Mutation) -> Mutation:
-    return replace(mutation, handler=None, summary="")
+    return replace(mutation, handler=None, summary="", hints={})
 
 
 def _ask(ask: Ask) -> object:

@@ -94,18 +94,26 @@ def _silent(common: Common, number: int, record: Record) -> None:
     asked = common.compiled.asks[number]
     name, timeout_s = asked.discovery.name, asked.discovery.timeout_s
     silent = tuple((v, x) for v, x in asked.on_timeout if record.seen[v] == 0)
-    if asked.discovery.handler is not None or not silent:
-        deafen(common, record, number, f"no answer within {timeout_s:g} s", "")
-        return
     reason = f"nothing was heard for {timeout_s:g} s"
+    if asked.discovery.handler is not None or not silent:
+        no_answer = f"no answer within {timeout_s:g} s"
+        deafen(common, record, number, no_answer if asked.discovery.handler else reason, "")
+        return
     learn(common, record, silent, f"{name}: {reason}", assumed=reason)
     heard(common, record, [v for v, _ in silent])
+
+
+def _still(common: Common, record: Record, running: Running) -> str:
+    """What the step's first variable shows still: `` (boot.stage is loader)``."""
+    variable = running.action.own[0][0]
+    value = record.state[variable]
+    return f" ({common.compiled.name(variable)} is {common.compiled.symbol(variable, value)})"
 
 
 def _timed_out(common: Common, record: Record, running: Running) -> None:
     mutation = running.action.mutation
     assert mutation is not None
-    reason = f"no effect within {mutation.timeout_s:g} s"
+    reason = f"no effect within {mutation.timeout_s:g} s{_still(common, record, running)}"
     blind = unseen(common, record, running)
     if blind is not None and not mutation.on_timeout:
         reason = f"its effect cannot be seen: {blind.reason}"

@@ -186,6 +186,12 @@ class MasterIo:
     def event(self, node: str, what: str, subject: str, cause: str) -> None:
         self.manners.event(node, what, subject, cause)
 
+    def degraded(self, name: str, why: str) -> None:
+        if why:
+            self._supervisor.failing[name] = why
+        else:
+            self._supervisor.failing.pop(name, None)
+
     def publish(self, topic: str, message: Mapping[str, Value]) -> None:
         self.manners.publish(topic, message)
 

@@ -31,7 +31,8 @@ def reason_of(condition: Condition, node: NodeState, telling: Iterable[str]) -> 
         ailing = [
             f"{name}: {wrong}" for name, wrong in node.ailing.items() if name in condition.why
         ]
-        return "; ".join([condition.why, *said, *ailing])
+        parts = [*said, condition.why] if condition.phase == "blocked" else [condition.why, *said]
+        return "; ".join([*parts, *ailing])
     if not condition.failures:
         return condition.why
     silent = "; ".join(f"{name}: {why}" for name, why in condition.failures.items())

@@ -106,7 +106,8 @@ class Rollouts:
         if name not in self.every:
             raise KedgeError(
                 "rollout.unknown", f"no rollout {name!r} was started",
-                next_step=f"Known: {', '.join(self.every) or 'none'}",
+                next_step=f"Started were: {', '.join(self.every) or 'none'}. To start one that the site "
+                "describes: kedge rollout start NAME --release RELEASE",
             )  # fmt: skip
         return self.every[name]
 

@@ -63,6 +63,12 @@ module.listens(
     cost_s=20,
     timeout_s=LOAD_S,
     budgets=("boot.servers",),
+    hints={
+        "none": "It never asked the boot server: look at its console, boot order, cable, VLAN, and for "
+        "another DHCP server (kedge doctor --interface IF)",
+        "loader": "Its firmware came to the boot server, but layer0 never spoke: look at its console",
+        "": "Look at its console",
+    },
 )
 async def load(node: Node, io: Io) -> None:
     """Let the node boot, once: when its firmware asks, it gets its script."""

@@ -156,6 +156,10 @@ module.edge(
     timeout_s=ACTIVATE_TIMEOUT_S,
     summary="Fetch, verify and mount the image on the node and start its init",
     handler=activate,
+    hints={
+        "": "Look at its console. An init that only takes long: "
+        "kedge node set {node} image.start_within_s=SECONDS"
+    },
 )
 
 

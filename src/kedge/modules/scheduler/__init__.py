@@ -46,7 +46,11 @@ state = module.variable(
     summary="Whether the node takes jobs; absent: it is free by policy",
 )
 return_by = module.variable(
-    "return_by", Enum(("kedge", "person")), summary="Who may bring the node back into service"
+    "return_by",
+    Enum(("kedge", "person")),
+    summary="Who may bring the node back into service",
+    by_hand="When it is mended: scontrol update nodename={node} state=resume "
+    "(one that Kedge drained: kedge scheduler give-back {node})",
 )
 release = module.variable(
     "release",

@@ -72,9 +72,12 @@ async def test_a_node_that_waits_for_a_duty_says_what_is_wrong_with_it(tmp_path:
             take_in(master.head, "n1", {"duty/tune.look": json.dumps(report).encode()})
             return master.operations.status("n1")[0]["why"]
 
-        await until(lambda: "to be heard" in master.operations.status("n1")[0]["why"])
+        await until(lambda: "to hear of" in master.operations.status("n1")[0]["why"])
         found = why({"error": {"what": "no sensors", "why": "i2c is not loaded"}})
-        assert found == "for tune.look to be heard; tune.look: no sensors (i2c is not loaded)"
+        assert (
+            found
+            == "to hear of tune.governor (tune.look); tune.look: no sensors (i2c is not loaded)"
+        )
         assert "tune.look: " in why({"values": {"tune.governor": "purple"}})
         assert "tune.look" not in why({"values": {"tune.governor": "fast"}})
 

@@ -8,8 +8,10 @@ from typing import Any, cast
 
 from fakes import FakeIo
 from kedge.core.node import Configuration
+from kedge.lib.errors import KedgeError
 from kedge.modules.scheduler.driver import Cluster, Driver, Seen
 from kedge.modules.scheduler.keeping import Row, keep, reason_of
+from kedge.modules.scheduler.reading import Reading
 from kedge.modules.scheduler.watching import Watch
 from kedge.site.model import Cluster as SiteCluster
 from kedge.site.model import Site
@@ -88,3 +90,22 @@ async def test_nodes_that_others_act_on_are_neither_drained_nor_spoken_of() -> N
         await watch._keep()
         assert driver.drained == ["n2"]
         assert {node for node, _, _ in io.observations} == {*names} - {"n1"}
+
+
+async def test_a_scheduler_that_cannot_be_read_is_told_until_it_can() -> None:
+    class Silent(ToldDriver):
+        silent = True
+
+        def read(self) -> Any:
+            if self.silent:
+                raise KedgeError("scheduler.silent", "slurmctld does not answer")
+            return super().read()
+
+    async with FakeIo(Site(SiteCluster("c"))) as io:
+        driver, reading = Silent(), Reading(io)
+        await reading.again(cast("Driver", driver), 10.0)
+        assert "slurmctld does not answer" in io.degradations["scheduler"]
+        assert "count as busy" in io.degradations["scheduler"]
+        driver.silent = False
+        await reading.again(cast("Driver", driver), 10.0)
+        assert io.degradations["scheduler"] == ""
