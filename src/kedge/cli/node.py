@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kedge.cli.kinds import PhaseName
 from kedge.cli.output import confirmed, console, say, show, tell, write
 from kedge.cli.session import (
     F,
@@ -19,41 +20,14 @@ from kedge.cli.session import (
     yes_option,
 )
 from kedge.cli.values import parse_values
-from kedge.shapes.nodes import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from click.shell_completion import CompletionItem
 
     from kedge.client.client import Client
     from kedge.shapes.paths import Preview
 
 _dry_run = click.option("--dry-run", is_flag=True, help="Only show what would happen.")
-
-
-class PhaseName(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
-    """One of the phases; a word that is none is refused with those that are, the nearest first."""
-
-    name = "phase"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from difflib import SequenceMatcher
-
-        def likeness(phase: str) -> float:
-            return SequenceMatcher(None, str(value), phase).ratio()
-
-        if value not in PHASES:
-            near = sorted(PHASES, key=lambda phase: -likeness(phase))
-            self.fail(f"{value!r} is no phase. Valid, nearest first: {', '.join(near)}", param, ctx)
-        return str(value)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        from click.shell_completion import CompletionItem
-
-        return [CompletionItem(name) for name in PHASES if name.startswith(incomplete)]
 
 
 @click.group()
@@ -65,12 +39,20 @@ def node() -> None:
 @nodes_argument(required=False)
 @click.option("--phase", multiple=True, type=PhaseName(),
               help="Only nodes in this phase (may be repeated).")  # fmt: skip
+@click.option("--nodeset", "bare", is_flag=True, help="Print one nodeset and nothing else.")
 @output_option
-def list_(nodes: str, phase: tuple[str, ...], output: str) -> None:
-    """List nodes as a nodeset, by phase."""
+def list_(nodes: str, phase: tuple[str, ...], bare: bool, output: str) -> None:
+    """List nodes as a nodeset, by phase.
+
+    \b
+    pdsh -w "$(kedge node list --phase quarantined --nodeset)" ...
+    """
     from kedge.lib.nodeset import fold
 
     rows = [row for row in ask(lambda c: c.status(nodes)) if not phase or row.phase in phase]
+    if bare:
+        click.echo(fold(row.node for row in rows))
+        return
     groups: dict[str, list[str]] = {}
     for row in rows:
         groups.setdefault(row.phase, []).append(row.node)
@@ -78,6 +60,8 @@ def list_(nodes: str, phase: tuple[str, ...], output: str) -> None:
     def drawn():
         from kedge.cli.render import records_table
 
+        if not rows:
+            return [f"No node is {' or '.join(phase)}." if phase else "No nodes yet."]
         found = [
             {"nodes": fold(names), "count": len(names), "phase": name}
             for name, names in groups.items()

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kedge.cli.alike import alike, doing, image_name, short, together, worst_first
 from kedge.cli.output import plain
 from kedge.cli.visible import visible
-from kedge.lib.nodeset import expand, fold
+from kedge.lib.nodeset import fold
 from kedge.shapes.log import EventRow
 from kedge.shapes.nodes import NodeRow
 
 EACH_MOST = 32
-NODES_WIDE = 48
 COLOURS = {
     "converged": "green",
     "moving": "cyan",
@@ -29,6 +28,7 @@ COLOURS = {
     "blocked": "red",
     "quarantined": "bold red",
 }
+LEFT_ALONE = ("held", "quarantined")
 DIFF = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
 
@@ -70,61 +70,12 @@ def cell(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def image_name(image: Any) -> str:
-    """What runs on a node, short enough for a table."""
-    if isinstance(image, dict):
-        known = cast("Mapping[str, Any]", image)
-        image = known.get("reference") or known.get("digest") or ""
-    text = "" if image is None else str(image)
-    return text[:19] if text.startswith("sha256:") else text.rpartition("/")[2]
-
-
-def doing(row: NodeRow) -> str:
-    """What is happening on a node at this moment."""
-    if not row.progress:
-        return row.step
-    what, share = str(row.progress.get("what", "")), row.progress.get("share")
-    percent = f" {share:.0%}" if isinstance(share, int | float) else ""
-    return f"{row.step}: {what}{percent}" if row.step else f"{what}{percent}"
-
-
-def alike(rows: Sequence[NodeRow], *, each: bool) -> list[list[NodeRow]]:
-    """Rows that say the same, together; with ``each`` one row a node."""
-    if each:
-        return [[row] for row in rows]
-    groups: dict[tuple[str, ...], list[NodeRow]] = {}
-    for row in rows:
-        image = image_name(row.image)
-        said = (_AHEAD.sub("", _renamed(words, row.node, "")) for words in (row.why, row.next))
-        key = (row.phase, row.power, row.stage, image, doing(row), *said)
-        groups.setdefault(key, []).append(row)
-    return list(groups.values())
-
-
-def _renamed(words: str, node: str, nodes: str) -> str:
-    """The words with ``nodes`` in place of the node's own name, so that they speak of all of them."""
-    whole = rf"(?<![\w.-]){re.escape(node)}(?![\w-]|\.\w)"
-    return re.sub(whole, lambda _: nodes, words)
-
-
-_AHEAD = re.compile(r"\b(\d+) ahead\b")
-
-
-def _places(texts: Iterable[str]) -> str:
-    """What nodes in one queue say, as one text: ``0 to 5 ahead``."""
-    every = list(texts)
-    ahead = [int(found[1]) for text in every if (found := _AHEAD.search(text))]
-    if not ahead or min(ahead) == max(ahead):
-        return every[0]
-    return _AHEAD.sub(f"{min(ahead)} to {max(ahead)} ahead", every[0], count=1)
-
-
 def status_table(rows: Sequence[NodeRow], now: float, *, each: bool | None = None) -> PlainTable:
-    """Nodes and what they are in; many nodes that say the same are one row."""
+    """Nodes and what they are in, the worst first; many nodes that say the same are one row."""
     if each is None:
         each = len(rows) <= EACH_MOST
     made = table("node", "state", "since", "power", "stage", "image", "now", "why", "next")
-    for group in alike(rows, each=each):
+    for group in worst_first(alike(rows, each=each), each=each):
         row = group[0]
         nodes = fold(one.node for one in group)
         made.add_row(
@@ -135,8 +86,8 @@ def status_table(rows: Sequence[NodeRow], now: float, *, each: bool | None = Non
             row.stage,
             image_name(row.image),
             doing(row),
-            _renamed(_places(one.why for one in group), row.node, nodes),
-            _renamed(row.next, row.node, nodes),
+            together([one.why for one in group], row.node, nodes),
+            together([one.next for one in group], row.node, nodes),
         )
     return made
 
@@ -162,15 +113,6 @@ def clock_of(written: str) -> str:
         return clock(datetime.datetime.fromisoformat(written).timestamp())
     except (ValueError, OverflowError):
         return written
-
-
-def short(nodes: str) -> str:
-    """A nodeset for a line of its own text: a long one is cut, and its nodes are counted."""
-    if len(nodes) <= NODES_WIDE:
-        return nodes
-    kept = nodes[:NODES_WIDE].rpartition(",")[0] or nodes[:NODES_WIDE]
-    closing = "]" if kept.count("[") > kept.count("]") else ""
-    return f"{kept},...{closing} ({count(len(expand(nodes)), 'node')})"
 
 
 def pool_name(pool: str) -> str:
@@ -245,7 +187,17 @@ def plan_lines(row: Mapping[str, Any]) -> list[Text]:
     lines += map(_queue_line, row.get("queues") or ())
     if row.get("blocked_by"):
         lines.append(Text(f"  blocked: {row['blocked_by']}", style="red"))
+    if row.get("phase") in LEFT_ALONE and (steps or row.get("blocked_by")):
+        lines.append(_left_alone(row))
     return lines
+
+
+def _left_alone(row: Mapping[str, Any]) -> Text:
+    """That nothing of a path is begun, as the node is held or quarantined, and what ends that."""
+    phase, node = row["phase"], short(str(row["node"]))
+    before = f"kedge node retry {node}" if phase == "quarantined" else "it is released"
+    why = f": {row['why']}" if row.get("why") else ""
+    return Text(f"  {phase}{why}. Nothing of this begins before {before}", style="magenta")
 
 
 def _queue_line(queue: Mapping[str, Any]) -> Text:
@@ -268,6 +220,8 @@ def _queue_line(queue: Mapping[str, Any]) -> Text:
 
 def _nothing(row: Mapping[str, Any]) -> str:
     """Why there is no step, and what one may ask instead."""
+    if row.get("phase") in LEFT_ALONE:
+        return f"nothing to do; {row['phase']}: {row.get('why', '')}"
     if row.get("phase") != "converged" or not row.get("why"):
         return "nothing to do"
     other = f"kedge plan {row['node']} --to power.state=off"

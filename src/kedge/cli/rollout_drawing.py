@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
+from rich.text import Text
 
 from kedge.cli.render import duration, table
 from kedge.shapes.rollouts import RolloutDetail, RolloutPlan, RolloutRow
 
+UNDER_WAY = ("running", "paused", "rolling_back")
 NEXT = {
     "paused": "next: kedge rollout resume {name} [--accept], rollback {name}, or abort {name}",
 }
@@ -25,6 +27,20 @@ def rollout_table(rows: Sequence[RolloutRow]) -> list[RenderableType]:
         state = row.state.replace("_", " ")
         drawn.add_row(row.name, row.release, state, row.stage, done, str(row.out), why)
     return [drawn]
+
+
+def status_lines(rows: Sequence[RolloutRow]) -> Iterator[Text]:
+    """One line for each rollout that is not over: what it waits for, and where to look."""
+    for row in rows:
+        if row.state not in UNDER_WAY:
+            continue
+        why = row.why or "; ".join(f"waits {wait}" for wait in row.waits)
+        why = f": {why}" if why else ""
+        yield Text(
+            f"rollout {row.name} to {row.release}: {row.state.replace('_', ' ')}, "
+            f"{row.done} of {row.nodes} done{why}. See: kedge rollout status {row.name}",
+            style="red" if row.state == "paused" else "yellow",
+        )
 
 
 def rollout_words(found: RolloutDetail) -> str:

@@ -89,10 +89,12 @@ def _completing(
 
 
 def complete_nodes(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Names of nodes, also behind a comma."""
+    """Names of nodes and groups (``@rack1``), also behind a comma."""
 
     async def names(client: Client) -> list[str]:
-        return [row.node for row in await client.status()]
+        rows = await client.status()
+        groups = sorted({f"@{row.group}" for row in rows if row.group})
+        return [*(row.node for row in rows), *groups]
 
     return _completing(ctx, incomplete, names)
 

@@ -101,7 +101,7 @@ def _line_teller() -> Callable[[Sequence[NodeRow]], None]:
     told: dict[str, tuple[str, str, str]] = {}
 
     def tell(rows: Sequence[NodeRow]) -> None:
-        from kedge.cli.render import alike
+        from kedge.cli.alike import alike
 
         fresh: list[NodeRow] = []
         for row in rows:

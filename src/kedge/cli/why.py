@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -38,19 +38,23 @@ def lines(found: WhyRow, now: float) -> Iterable[Text]:
 
     from kedge.cli.render import clock, count, duration
 
-    numbers = {link.seq: place for place, link in enumerate(found.chain, 1)}
-    for place, link in enumerate(found.chain, 1):
-        if FIRST < place <= len(found.chain) - LAST:
+    runs = list(_runs(found.chain))
+    numbers = {link.seq: place for place, run in enumerate(runs, 1) for link in run}
+    for place, run in enumerate(runs, 1):
+        first, link = run[0], run[-1]
+        if FIRST < place <= len(runs) - LAST:
             if place == FIRST + 1:
-                left = count(len(found.chain) - LAST - FIRST, "line")
+                left = count(len(runs) - LAST - FIRST, "line")
                 yield Text(f"     ... {left} more: -o json ...", style="dim")
             continue
-        line = Text(f"{place:>3}. ").append(clock(link.at), style="dim").append("  ")
+        line = Text(f"{place:>3}. ").append(clock(first.at), style="dim").append("  ")
         line.append(link.words, style=COLOURS.get(link.kind, "")).append(_lasted(link))
         if link.why:
             line.append(f" ({link.why})")
-        if link.because in numbers and link.because != link.seq:
-            line.append(f"  <- {numbers[link.because]}", style="bold dim")
+        if len(run) > 1:
+            line.append(f", {len(run)} times, the last at {clock(link.at)}")
+        if first.because in numbers and first.because != first.seq:
+            line.append(f"  <- {numbers[first.because]}", style="bold dim")
         yield line
     if not found.chain:
         yield Text("Nothing is in the log of this node.")
@@ -59,6 +63,22 @@ def lines(found: WhyRow, now: float) -> Iterable[Text]:
     if found.next:
         line.append(f"; next: {found.next}")
     yield line
+
+
+def _runs(chain: Sequence[LinkRow]) -> Iterator[list[LinkRow]]:
+    """The links in their order; a step that ended in the same way several times in a row is one run."""
+    run: list[LinkRow] = []
+    for link in chain:
+        if run and not (link.kind == "step" and _outcome(link) == _outcome(run[-1])):
+            yield run
+            run = []
+        run.append(link)
+    if run:
+        yield run
+
+
+def _outcome(link: LinkRow) -> tuple[str, str]:
+    return link.words.partition(":")[0], link.why
 
 
 def _lasted(link: LinkRow) -> str:

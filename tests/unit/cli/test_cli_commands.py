@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kedge.cli.kinds import Span
 from kedge.cli.main import run
 
 READING = [
@@ -261,3 +262,46 @@ def test_completion_offers_nodes_and_variables(
         with pytest.raises(SystemExit):
             run([])
         assert expected in capsys.readouterr().out
+
+
+def test_a_rollout_that_waits_is_part_of_the_status(
+    served: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["status"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "rollout weekly to B: running, 1 of 4 done: waits for n2. See: kedge rollout status" in out
+    )
+
+
+def test_nodes_of_some_states_are_shown_and_listed_for_other_programs(
+    served: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["status", "--state", "quarantined"]) == 0
+    assert "No node is quarantined." in capsys.readouterr().out
+    assert run(["status", "--phase", "converged", "-o", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 4
+    assert run(["node", "list", "--phase", "converged", "--nodeset"]) == 0
+    assert capsys.readouterr().out == "n[1-4]\n"
+    assert run(["node", "list", "--phase", "held", "--nodeset"]) == 0
+    assert capsys.readouterr().out == "\n"
+    assert run(["node", "list", "--phase", "held"]) == 0
+    assert "No node is held." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("span", "seconds"), [("90s", 90), ("15min", 900), ("1h30m", 5400)])
+def test_events_of_the_last_while(
+    served: Any, capsys: pytest.CaptureFixture[str], span: str, seconds: int
+) -> None:
+    assert run(["events", "--since", span]) == 0
+    assert capsys.readouterr().out.strip()
+    assert Span().convert(span, None, None) == seconds
+
+
+def test_events_of_no_span_of_time_are_refused_and_of_nobody_are_none(
+    served: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["events", "--since", "yesterday"]) == 2
+    assert "Write it like 90s, 15min, 1h or 2d" in capsys.readouterr().err
+    assert run(["events", "n4", "--since", "0s"]) == 0
+    assert "Nothing of that is in the log." in capsys.readouterr().out

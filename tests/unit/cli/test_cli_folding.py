@@ -1,0 +1,114 @@
+"""What says the same of many nodes is one row or one line, and the worst comes first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from test_cli_render import row, seen
+
+from kedge.cli import render
+from kedge.cli.event_folding import folded
+from kedge.cli.why import lines
+from kedge.shapes.log import EventRow, LinkRow, WhyRow
+
+
+def down(number: int, **values: Any) -> Any:
+    """A node whose BMC is behind a switch that is gone."""
+    address = f"10.78.0.{number + 10}"
+    why = f"to try power.read again: the BMC {address} does not answer"
+    given: dict[str, Any] = {"phase": "waiting", "why": why, "next": f"ping {address}", **values}
+    return row(f"n{number}", **given)
+
+
+def test_a_rack_without_its_switch_is_one_row_though_each_bmc_has_an_address() -> None:
+    rows = [*(row(f"n{i}") for i in range(1, 21)), *(down(i) for i in range(21, 41))]
+    text = seen(render.status_table(rows, 200.0))
+    assert len(text.splitlines()) == 3
+    assert "n[21-40]" in text and "the BMC 10.78.0.[31-50] does not answer" in text
+
+
+def test_an_address_that_all_share_stays_and_other_numbers_are_no_addresses() -> None:
+    why = "the registry 10.77.0.1:5000 has no compute:1.2.3.4.5"
+    rows = [row(f"n{i}", phase="waiting", why=why) for i in range(40)]
+    assert why in seen(render.status_table(rows, 200.0))
+    rows[7] = row("n7", phase="waiting", why=why.replace("1.2.3.4.5", "1.2.3.4.6"))
+    assert len(seen(render.status_table(rows, 200.0)).splitlines()) == 3
+
+
+def test_the_worst_is_on_top_and_few_nodes_stay_in_their_order() -> None:
+    phases = ["converged", "moving", "held", "waiting", "quarantined", "blocked"]
+    rows = [row(f"n{i}", phase=phases[i % 6]) for i in range(60)]
+    shown = [line.split()[1] for line in seen(render.status_table(rows, 200.0)).splitlines()[1:]]
+    assert shown == ["quarantined", "blocked", "waiting", "moving", "held", "converged"]
+    few = [row(f"n{i}", phase=phase) for i, phase in enumerate(phases)]
+    shown = [line.split()[0] for line in seen(render.status_table(few, 200.0)).splitlines()[1:]]
+    assert shown == ["n4", "n5", "n0", "n1", "n2", "n3"]
+
+
+def event(seq: int, at: float, node: str, what: str, cause: str = "") -> EventRow:
+    return EventRow(seq, at, node, what, "power.read", cause=cause, node=node)
+
+
+def test_what_happened_alike_within_some_seconds_is_one_line() -> None:
+    rows = [
+        event(1, 0.0, "n1", "a", "BMC 10.78.0.11 of n1 does not answer"),
+        event(2, 0.1, "n1", "b"),
+        event(3, 1.0, "n2", "a", "BMC 10.78.0.12 of n2 does not answer"),
+        event(4, 1.1, "n2", "b"),
+        event(5, 40.0, "n3", "a", "BMC 10.78.0.13 of n3 does not answer"),
+        event(6, 41.0, "", "c"),
+        event(7, 41.0, "", "c"),
+    ]
+    found = folded(rows)
+    assert [(one.nodes, one.what) for one in found] == [
+        ("n[1-2]", "a"), ("n[1-2]", "b"), ("n3", "a"), ("", "c"), ("", "c"),
+    ]  # fmt: skip
+    assert found[0].cause == "BMC 10.78.0.[11-12] of n[1-2] does not answer" and found[0].seq == 1
+
+
+def test_what_happened_to_a_node_stays_in_its_order() -> None:
+    rows = [event(1, 0.0, "n1", "a"), event(2, 0.1, "n2", "b"), event(3, 0.2, "n2", "a")]
+    assert [(one.nodes, one.what) for one in folded(rows)] == [
+        ("n1", "a"),
+        ("n2", "b"),
+        ("n2", "a"),
+    ]
+    twice = [event(1, 0.0, "n1", "a"), event(2, 0.1, "n1", "a")]
+    assert len(folded(twice)) == 2
+
+
+def test_a_step_that_is_put_off_time_and_again_is_one_line_of_the_story() -> None:
+    def step(seq: int, words: str, because: int) -> LinkRow:
+        return LinkRow(
+            seq, 1.5e9 + seq, "step", words, "power.state is on, ...", because, 1.5e9 + 99
+        )
+
+    chain = [
+        LinkRow(1, 1.5e9, "seen", "its agent is silent", "nothing heard for 35 s", 0, 0.0),
+        step(2, "power.switch_off was put off: the BMC does not answer", 1),
+        step(3, "power.switch_off was put off: the BMC is busy", 2),
+        step(4, "power.switch_off was done", 3),
+    ]
+    found = WhyRow("n1", "moving", 1.5e9, "power.switch_on", "boot.load", chain)
+    told = seen(*lines(found, 1.5e9 + 100)).splitlines()
+    assert len(told) == 4
+    assert "2. " in told[1] and "is busy" in told[1] and ", 2 times, the last at" in told[1]
+    assert told[1].endswith("<- 1") and told[2].endswith("<- 2")
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [
+        ("held", "held: broken fan. Nothing of this begins before it is released"),
+        (
+            "quarantined",
+            "quarantined: broken fan. Nothing of this begins before kedge node retry n1",
+        ),
+    ],
+)
+def test_a_path_that_nobody_goes_says_so(phase: str, words: str) -> None:
+    step = {"mutation": "power.switch_on", "effects": {"power.state": "on"}, "cost_s": 5}
+    path = {"node": "n1", "phase": phase, "why": "broken fan", "steps": [{**step, "where": "head"}]}
+    assert words in seen(*render.plan_lines(path))
+    assert f"nothing to do; {phase}: broken fan" in seen(*render.plan_lines({**path, "steps": []}))
