@@ -417,6 +417,23 @@ class FakeOperations:
         self.moved()
         return {"nodes": fold(names), "action": action}
 
+    def pruned(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """One loose blob; one image that nobody needs, and one that a release does."""
+        nobody = {"wanted": "", "running": "", "files": [], "releases": [], "rollouts": [],
+                  "master": []}  # fmt: skip
+        old = {"reference": "registry:5000/compute:0", "arch": "x86_64", "size_bytes": 2_000_000,
+               "digest": "sha256:" + "3" * 64, "created": "2026-01-01"}  # fmt: skip
+        kept = {**old, "reference": "registry:5000/compute:1", "why": "needed",
+                "needed_by": {**nobody, "wanted": "n[1-4]", "releases": ["A"]}}  # fmt: skip
+        rest = {**old, "needed_by": nobody, "why": "not asked for"}
+        unused = bool(args.get("unused"))
+        return {
+            "dry_run": bool(args.get("dry_run")), "unused": unused,
+            "older_than_s": args.get("older_than_s", 3600.0), "images": [old] if unused else [],
+            "blobs": ["sha256:" + "2" * 64], "size_bytes": 2_500_000,
+            "images_kept": 1 if unused else 2, "kept": [kept] if unused else [kept, rest],
+        }  # fmt: skip
+
     async def act(self, module: str, action: str, args: Mapping[str, Any], by: str) -> Any:
         self.asked.append(("act", module, action, dict(args), by))
         if action == "bug":
@@ -427,8 +444,7 @@ class FakeOperations:
             return {"reference": args["reference"], "arch": args["arch"], "before": before,
                     "after": after, "moves": moves}  # fmt: skip
         if (module, action) == ("image", "prune"):
-            return {"dry_run": bool(args.get("dry_run")), "blobs": ["sha256:" + "2" * 64],
-                    "size_bytes": 2_500_000, "images_kept": 3}  # fmt: skip
+            return self.pruned(args)
         if (module, action) == ("image", "import"):
             for share in (0.0, 0.5, 1.0):
                 self.journal.publish("image", {"what": f"layer {share}", "share": share})

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from kedge.core.kinds import Value
 from kedge.core.module import Module
 from kedge.core.node import Configuration, Observation
 from kedge.lib.errors import KedgeError
+from kedge.modules.port import ImageClaim
 from kedge.site.model import Cluster, Network, Site
 
 T = TypeVar("T")
@@ -96,6 +97,8 @@ class FakeIo:
         self.orders: list[tuple[str, str, dict[str, Value]]] = []
         self.records: dict[tuple[str, str], Value] = {}
         self.permits: dict[str, FakePermit] = {}
+        self.promised: dict[str, tuple[str, ...]] = {}
+        self.claims: list[ImageClaim] = []
         self.events: list[Event] = []
         self.degradations: dict[str, str] = {}
         self.published: list[tuple[str, dict[str, Value]]] = []
@@ -202,15 +205,23 @@ class FakeIo:
         token = self._counter.to_bytes(32, "big")
         self.permits[node] = FakePermit(node, f"1.{self._counter}", token)
 
-    def take_permit(self, node: str) -> FakePermit | None:
+    def take_permit(self, node: str, blobs: Collection[str] = ()) -> FakePermit | None:
         permit = self.permits.get(node)
         if permit is None or permit.given:
             return None
+        self.promised[node] = tuple(blobs)
         self.permits[node] = FakePermit(permit.node, permit.epoch, permit.token, given=True)
         return permit
 
+    def promised_blobs(self) -> frozenset[str]:
+        return frozenset(digest for blobs in self.promised.values() for digest in blobs)
+
+    def image_claims(self) -> Sequence[ImageClaim]:
+        return self.claims
+
     def revoke_boot(self, node: str) -> None:
         self.permits.pop(node, None)
+        self.promised.pop(node, None)
 
     def put_record(self, node: str, name: str, value: Value) -> None:
         self.records[node, name] = value

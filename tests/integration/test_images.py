@@ -33,9 +33,11 @@ from kedge.modules.image.access import RegistryAccess
 from kedge.modules.image.blobs import blob_path, verify_blob
 from kedge.modules.image.importer import import_image
 from kedge.modules.image.store import (
+    Collected,
     ImageRecord,
     collect_blobs,
     find_record,
+    named_blobs,
     read_records,
     remove_record,
 )
@@ -386,19 +388,22 @@ async def test_collection_keeps_what_is_named(
     state = tmp_path / "s"
     first = await import_image(compute, "x86_64", state, access=access)
     second = await import_image(compute[:-1] + "2", "x86_64", state, access=access)
-    assert collect_blobs(state, now_s=time.time() + 7200).blobs == ()
+    assert collect(state, time.time() + 7200).blobs == ()
     remove_record(state, first.digest)
-    assert (
-        collect_blobs(state, now_s=time.time()).blobs == ()
-    )  # too young: an import could be under way
-    would = collect_blobs(state, now_s=time.time() + 7200, dry_run=True)
+    assert collect(state, time.time()).blobs == ()  # too young: an import could be under way
+    would = collect(state, time.time() + 7200, dry_run=True)
     assert would.blobs == (first.layers[1].blob,) and would.size_bytes == first.layers[1].size_bytes
-    assert collect_blobs(state, now_s=time.time() + 7200) == would
+    assert collect(state, time.time() + 7200) == would
     assert still_whole(state, second)
     (state / "images" / "broken.json").write_text("{")
     with pytest.raises(KedgeError, match="no blob is removed"):
-        collect_blobs(state, now_s=time.time() + 7200)
+        collect(state, time.time() + 7200)
     assert still_whole(state, second)
+
+
+def collect(state: Path, now_s: float, *, dry_run: bool = False) -> Collected:
+    used = frozenset[str]().union(*named_blobs(state).values())
+    return collect_blobs(state, used, now_s=now_s, dry_run=dry_run)
 
 
 def still_whole(state: Path, record: ImageRecord) -> bool:

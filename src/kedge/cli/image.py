@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedge.cli.acting import act
+from kedge.cli.image_prune import prune
 from kedge.cli.output import confirmed, console, show, tell, write
 from kedge.cli.session import ask, output_option, yes_option
 
@@ -21,6 +22,9 @@ ARCHES = ("x86_64", "aarch64")
 @click.group()
 def image() -> None:
     """Import images and look at them."""
+
+
+image.add_command(prune)
 
 
 @image.command("import")
@@ -80,48 +84,19 @@ def _foreseen(
     return lines
 
 
-@image.command()
-@yes_option
-@click.option("--dry-run", is_flag=True, help="Only show what would go.")
-@output_option
-def prune(yes: bool, dry_run: bool, output: str) -> None:
-    """Remove files from the head's disk that no image needs.
-
-    These are blobs that no image of `kedge image list`, no layer0 and no module names, and that are
-    older than an hour: left by imports that failed and by what was built anew. Images themselves stay,
-    also those that no node wants. It runs on the head that answers: sub-masters keep their own copies.
-    """
-    found: dict[str, Any] = act("image", "prune", {"dry_run": True})
-    if dry_run:
-        show(found, output, lambda: _loose(found))
-        return
-    if found["blobs"]:
-        if output == "table":
-            write(console(err=True), _loose(found))
-        confirmed("These blobs are removed.", yes=yes)
-    done: dict[str, Any] = act("image", "prune", {})
-    tell(done, output, f"{_amount(done)} removed; {done['images_kept']} images kept")
-
-
-def _amount(found: dict[str, Any]) -> str:
-    count = len(found["blobs"])
-    return f"{count} blob{'' if count == 1 else 's'} ({found['size_bytes'] / 1e6:.1f} MB)"
-
-
-def _loose(found: dict[str, Any]) -> list[RenderableType]:
-    total = f"{_amount(found)} that nothing names; {found['images_kept']} images stay"
-    return [*found["blobs"], total]
-
-
 @image.command("list")
 @output_option
 def list_(output: str) -> None:
-    """List the images that are here."""
+    """List the images that are here, and who needs each: nodes, the site's files, releases, rollouts.
+
+    What nobody needs can go: kedge image prune --unused.
+    """
     rows: list[dict[str, Any]] = act("image", "list", {})
     show(rows, output, lambda: _drawn(rows))
 
 
 def _drawn(rows: list[dict[str, Any]]):
+    from kedge.cli.needing import needed_by
     from kedge.cli.render import clock_of, records_table
 
     if not rows:
@@ -133,15 +108,14 @@ def _drawn(rows: list[dict[str, Any]]):
             **row,
             "digest": str(row.get("digest", ""))[:19],
             "size": f"{row.get('size_bytes', 0) / 1e6:.0f} MB",
-            "layers": len(row.get("layers", ())),
             "created": clock_of(str(row.get("created", ""))),
             "kernel": row.get("kernel", {}).get("version", ""),
+            "needed by": needed_by(row),
         }
         for row in rows
     ]
-    return [
-        records_table(shown, ["reference", "arch", "digest", "kernel", "layers", "size", "created"])
-    ]
+    keys = ["reference", "arch", "digest", "kernel", "size", "created", "needed by"]
+    return [records_table(shown, keys)]
 
 
 @image.command("show")

@@ -33,6 +33,7 @@ from kedge.master.process.host import Host
 from kedge.master.process.settings import Settings
 from kedge.master.process.supervisor import Supervisor
 from kedge.master.process.watchdog import Watchdog
+from kedge.master.rollout.image_claims import ImageClaims
 from kedge.master.rollout.rollouts import Rollouts
 from kedge.master.tree.wiring import Grown, Tree, admit_again, grow, secrets_of
 from kedge.stores.port import Store
@@ -105,6 +106,7 @@ def assemble(
     rollouts = Rollouts(
         store, wishes, head, io, journal, lambda node: operations.tree.row(node), host.run_command
     )
+    io.claims_of = ImageClaims(wishes, releases, rollouts).found
     operations.releases = ReleaseOperations(releases, wishes, io)
     operations.looks = Looks(head, store, lambda node: operations.status(node)[0])
     operations.previews = Previews(head, wishes)

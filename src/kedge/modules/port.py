@@ -5,9 +5,10 @@ The master implements `Io`; the simulator and the modules' own tests do so too.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from kedge.core.kinds import Value
 from kedge.core.node import Configuration, Observation
@@ -44,6 +45,23 @@ class Permit(Protocol):
     def epoch(self) -> str: ...
     @property
     def token(self) -> bytes: ...
+
+
+OPEN = re.compile(r"\{[^{}]*\}")
+"""A part of a site's pattern that is another one for each node: ``{rack}``."""
+
+ClaimKind = Literal["files", "releases", "rollouts", "master"]
+
+
+class ImageClaim(NamedTuple):
+    """Something, ``name``, needs an image: this very ``digest``, or what ``reference`` is pinned to, for
+    ``arch`` (empty: for any). A ``{}`` in a reference stands for whatever a node's own words make of it."""
+
+    kind: ClaimKind
+    name: str
+    reference: str = ""
+    arch: str = ""
+    digest: str = ""
 
 
 class Above(Protocol):
@@ -147,8 +165,19 @@ class Io(Protocol):
         """Issue a new boot permit (a new epoch and token); ends an earlier one."""
         ...
 
-    def take_permit(self, node: str) -> Permit | None:
-        """Consume the node's unused permit, if there is one."""
+    def take_permit(self, node: str, blobs: Collection[str] = ()) -> Permit | None:
+        """Consume the node's unused permit, if there is one; ``blobs`` are the digests that the node may
+        fetch from now on, until its permit ends."""
+        ...
+
+    def promised_blobs(self) -> frozenset[str]:
+        """The digests that somebody may still fetch because he was told so: nodes whose boot is under way,
+        and agents with an order."""
+        ...
+
+    def image_claims(self) -> Sequence[ImageClaim]:
+        """What needs an image besides the nodes as they are now: the site's files, releases, rollouts; at a
+        sub-master what was handed down. Raises `KedgeError` where that cannot be known."""
         ...
 
     def revoke_boot(self, node: str) -> None:

@@ -227,17 +227,36 @@ def test_an_import_names_the_nodes_that_it_would_move(
 def test_pruning_shows_asks_and_only_then_removes(
     served: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, remove = (("act", "image", "prune", args) for args in ({"dry_run": True}, {}))
-    assert run(["image", "prune", "--dry-run"]) == 0
-    assert "1 blob (2.5 MB) that nothing names; 3 images stay" in capsys.readouterr().out
+    asked = {"unused": True, "older_than_s": 7200.0}
+    look = ("act", "image", "prune", {**asked, "dry_run": True})
+    agreed = {**asked, "images": ["sha256:" + "3" * 64]}
+    prune = ["image", "prune", "--unused", "--older-than", "2h"]
+    assert run([*prune, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "1 image and 1 blob (2.5 MB) would go, 1 image would stay" in out
+    assert "- registry:5000/compute:0 (x86_64, sha256:333333333333): nobody needs it" in out
+    assert "compute:1 (x86_64, sha256:333333333333) stays: wanted by n[1-4] (4), release A" in out
     monkeypatch.setattr("kedge.cli.output.asking", lambda *, yes: not yes)
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert run(["image", "prune"]) != 0
-    assert "Go on?" in capsys.readouterr().err
+    assert run(prune) != 0
+    err = capsys.readouterr().err
+    assert "compute:0" in err and "Go on?" in err and "release A" not in err
     assert [asked[:4] for asked in served.operations.asked] == [look, look]
-    assert run(["image", "prune", "--yes"]) == 0
-    assert "1 blob (2.5 MB) removed; 3 images kept" in capsys.readouterr().err
+    assert run([*prune, "--yes"]) == 0
+    assert "1 image and 1 blob (2.5 MB) removed; 1 image kept" in capsys.readouterr().err
+    remove = ("act", "image", "prune", agreed)
     assert [asked[:4] for asked in served.operations.asked][2:] == [look, remove]
+
+
+def test_pruning_blobs_alone_leaves_images_and_says_how_they_could_go(
+    served: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["image", "prune", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "1 blob (2.5 MB) would go, 2 images would stay" in out
+    assert "compute:0" in out and "nobody needs it: kedge image prune --unused" in out
+    assert run(["image", "prune", "--older-than", "soon"]) != 0
+    assert "write it like 30min, 12h or 7d" in capsys.readouterr().err
 
 
 def test_a_bug_of_the_master_is_an_error_not_a_crash(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from kedge.master.agents.permits import BootPermit
 from kedge.master.persistence.late_writes import LateWrites
@@ -19,6 +20,7 @@ from kedge.sync.wire import Epoch
 
 KIND = "node_key"
 ORDER = "order/"
+DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 PERMIT_LASTS_S = 600.0
 ADOPTED_S = 300.0
 """How long orders of a former owner wait for the step that they belong to."""
@@ -117,6 +119,13 @@ class Link:
         """The orders in the configured record of ``node``, by mutation."""
         record = self._records.get(node, {})
         return {n.removeprefix(ORDER): raw for n, raw in record.items() if n.startswith(ORDER)}
+
+    def ordered_digests(self) -> Iterator[str]:
+        """The digests that orders to agents name."""
+        for record in self._records.values():
+            for name, raw in record.items():
+                if name.startswith(ORDER):
+                    yield from (found.decode() for found in DIGEST.findall(raw))
 
     def adopt(self, node: str, orders: Mapping[str, bytes]) -> None:
         """Orders that the node's agent has from another owner: they go on, until they are taken for

@@ -7,7 +7,7 @@ it, so no epoch is ever issued twice. Permits outlive a restart; a token is kept
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 from kedge.master.persistence.late_writes import LateWrites
@@ -19,13 +19,14 @@ TOKEN_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class BootPermit:
-    """``given`` says whether the boot server has handed the script out."""
+    """``given`` says whether the boot server has handed the script out, and ``blobs`` what that names."""
 
     node: str
     term: int
     counter: int
     token: bytes
     given: bool = False
+    blobs: tuple[str, ...] = ()
 
     @property
     def epoch(self) -> str:
@@ -52,6 +53,7 @@ class Permits:
                 record["counter"],
                 base64.b64decode(record["token"]),
                 record["given"],
+                tuple(record.get("blobs", ())),
             )
             for node, record in writes.records(KIND).items()
         }
@@ -63,12 +65,17 @@ class Permits:
         token = self._random_bytes(TOKEN_BYTES)
         return self._keep(BootPermit(node, term, begin + self._counter, token))
 
-    def take(self, node: str) -> BootPermit | None:
-        """The permit, if it was not given out yet; from now on it is."""
+    def take(self, node: str, blobs: Collection[str] = ()) -> BootPermit | None:
+        """The permit, if it was not given out yet; from now on it is, with a script that names ``blobs``."""
         permit = self.open.get(node)
         if permit is None or permit.given:
             return None
-        return self._keep(replace(permit, given=True))
+        return self._keep(replace(permit, given=True, blobs=tuple(blobs)))
+
+    def promised(self) -> Iterator[str]:
+        """The blobs that scripts name whose nodes have not come yet."""
+        for permit in self.open.values():
+            yield from permit.blobs
 
     def end(self, node: str) -> None:
         """Forget the node's permit: it was used, or its boot is over."""
@@ -81,6 +88,7 @@ class Permits:
             "counter": permit.counter,
             "token": base64.b64encode(permit.token).decode(),
             "given": permit.given,
+            **({"blobs": list(permit.blobs)} if permit.blobs else {}),
         }
         self._writes.put_now(KIND, permit.node, record)
         self.open[permit.node] = permit

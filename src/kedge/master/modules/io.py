@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from kedge.master.modules.troubles import Troubles
 from kedge.master.process.secrets import Secrets
 from kedge.master.process.settings import Settings
 from kedge.master.process.supervisor import Supervisor
-from kedge.modules.port import Above, Peers
+from kedge.modules.port import Above, ImageClaim, Peers
 from kedge.site.model import Cluster, Site
 
 T = TypeVar("T")
@@ -56,6 +56,7 @@ class MasterIo:
         self.way_up: Above | None = None
         self.below: Peers | None = None
         self.settings_above: Callable[[str], Mapping[str, Value]] = lambda _: {}
+        self.claims_of: Callable[[], Sequence[ImageClaim]] = tuple
         self.parents_of: Callable[[str], tuple[str, ...]] = lambda _: ()
         self.peer_at: Callable[[str], bool] = lambda _: False
         self._addresses: tuple[Site | None, frozenset[str]] = (None, frozenset())
@@ -164,8 +165,14 @@ class MasterIo:
         self._link.admit(permit)
         self._booting[node] = current_step.get()
 
-    def take_permit(self, node: str) -> BootPermit | None:
-        return self._permits.take(node)
+    def take_permit(self, node: str, blobs: Collection[str] = ()) -> BootPermit | None:
+        return self._permits.take(node, blobs)
+
+    def promised_blobs(self) -> frozenset[str]:
+        return frozenset(self._permits.promised()) | frozenset(self._link.ordered_digests())
+
+    def image_claims(self) -> Sequence[ImageClaim]:
+        return self.claims_of()
 
     def revoke_boot(self, node: str) -> None:
         self._permits.end(node)

@@ -101,7 +101,7 @@ class BootServer:
         self.io.observe(machine.node, {"boot.stage": "loader"}, by="boot")
         try:
             load = self._load(node, machine)
-            permit = self.io.take_permit(machine.node)
+            permit = self.io.take_permit(machine.node, load.blobs)
             if permit is None:
                 self.notes.refused(machine.node, "boot.script", "asked for without a boot permit: "
                                    "it is not being booted, or has its script already")  # fmt: skip
@@ -154,6 +154,12 @@ class _Prepared:
     mac: str
     parent: str
     layer0: Layer0
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """What the node fetches until its agent has joined."""
+        initrds = (digest for _, digest in self.load.initrds)
+        return (self.load.kernel, *initrds, self.layer0.squashfs.blob)
 
     def with_permit(self, epoch: str, token: str) -> Load:
         load = self.load

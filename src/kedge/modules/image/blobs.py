@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,10 +130,11 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def work_folder(state_dir: Path) -> Generator[Path, None, None]:
-    """A private folder on the blobs' file system that is gone afterwards, and locked meanwhile."""
+    """A private folder on the blobs' file system that is gone afterwards, and locked meanwhile; its name
+    says when it was made (`kedge.modules.image.keeping`)."""
     parent = state_dir / "cache" / "work"
     parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent) as name:
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f"{int(time.time())}-") as name:
         lock = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -32,7 +32,13 @@ from kedge.modules.image.registry import (
     resolve,
 )
 from kedge.modules.image.skopeo import Skopeo, skopeo_for
-from kedge.modules.image.store import ImageRecord, find_record, missing_blobs, write_record
+from kedge.modules.image.store import (
+    ImageRecord,
+    find_record,
+    missing_blobs,
+    touch_record,
+    write_record,
+)
 
 T = TypeVar("T")
 
@@ -160,6 +166,7 @@ def _known(state_dir: Path, reference: str, digest: str, arch: str) -> ImageReco
     record = find_record(state_dir, digest)
     if record is None or record.arch != arch or missing_blobs(state_dir, record):
         return None
+    touch_record(state_dir, digest)
     return record
 
 

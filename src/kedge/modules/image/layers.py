@@ -22,11 +22,11 @@ from kedge.modules.image.blobs import (
     Blob,
     blob_path,
     file_sha512,
-    has_blob,
     place_blob,
     work_folder,
     write_file,
 )
+from kedge.modules.image.keeping import use_blob
 from kedge.modules.image.layer_files import (
     LayerFile,
     cached_members,
@@ -205,7 +205,7 @@ def _cached(state_dir: Path, key: str) -> ConvertedLayer | None:
         layer = msgspec.json.decode(_cache_path(state_dir, key).read_bytes(), type=ConvertedLayer)
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return layer if has_blob(state_dir, Blob(layer.blob, layer.size_bytes)) else None
+    return layer if use_blob(state_dir, Blob(layer.blob, layer.size_bytes)) else None
 
 
 def _key(layer: LayerFile, plan: LayerPlan) -> str:

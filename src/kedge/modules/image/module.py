@@ -18,6 +18,7 @@ from kedge.lib.errors import KedgeError
 from kedge.modules.image import relation
 from kedge.modules.image.access import registry_access
 from kedge.modules.image.importer import find_digest, import_image
+from kedge.modules.image.listing import list_records
 from kedge.modules.image.once import Once
 from kedge.modules.image.pins import pin, pinned, read_pins
 from kedge.modules.image.prune import prune
@@ -190,8 +191,9 @@ async def import_now(io: Io, args: Mapping[str, Value]) -> Value:
 
 @module.action("prune")
 async def prune_now(io: Io, args: Mapping[str, Value]) -> Value:
-    """Remove blobs that no record names and that are older than an hour; ``dry_run`` only says which."""
-    return await prune(io, args, importing=_imports.busy())
+    """Remove blobs that no record names; with ``unused`` also images that nobody needs. ``dry_run`` only
+    says what would go, and why the rest stays."""
+    return await prune(io, args)
 
 
 @module.action("resolve", harmless=True)
@@ -209,15 +211,8 @@ async def resolve_now(io: Io, args: Mapping[str, Value]) -> Value:
 
 @module.action("list", harmless=True)
 async def list_images(io: Io, args: Mapping[str, Value]) -> Value:
-    """All imported images, and which references are pinned to them."""
-    pins = read_pins(io.state_dir)
-    return [
-        {
-            **record.as_json(),
-            "pinned": [name for name in sorted(pins) if pins[name] == record.digest],
-        }
-        for record in read_records(io.state_dir)
-    ]
+    """All imported images, which references are pinned to them, and who needs them."""
+    return list_records(io)
 
 
 @module.action("show", harmless=True)

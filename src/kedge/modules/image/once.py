@@ -15,10 +15,6 @@ class Once(Generic[T]):
     def __init__(self) -> None:
         self._running: dict[Hashable, asyncio.Future[T]] = {}
 
-    def busy(self) -> bool:
-        """Whether any work runs."""
-        return bool(self._running)
-
     async def run(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         """The result of ``work``; one caller that is cancelled does not end it for the others."""
         place = asyncio.get_running_loop(), key

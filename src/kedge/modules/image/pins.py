@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+
+from kedge.lib.errors import KedgeError
 
 
 def read_pins(state_dir: Path) -> dict[str, str]:
     """All pins; empty where nothing was imported yet."""
+    path = state_dir / "pins.json"
     try:
-        pins: dict[str, str] = json.loads((state_dir / "pins.json").read_text())
+        pins: dict[str, str] = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
+    except ValueError as error:
+        raise KedgeError(
+            "image.pins_damaged", "what tags were pinned to cannot be read", where=str(path),
+            why=str(error), next_step="Take it from a backup, or delete it and import the images anew",
+        ) from None  # fmt: skip
     return pins
 
 
@@ -28,8 +36,18 @@ def pinned(pins: Mapping[str, str], reference: str, arch: str) -> str:
 
 def pin(state_dir: Path, reference: str, arch: str, digest: str) -> None:
     """Record that ``reference`` now means ``digest``, durably and in one step."""
+    _write(state_dir, {**read_pins(state_dir), f"{reference} {arch}": digest})
+
+
+def unpin(state_dir: Path, digests: Collection[str]) -> None:
+    """Forget all pins to these digests, durably and in one step."""
     pins = read_pins(state_dir)
-    pins[f"{reference} {arch}"] = digest
+    kept = {name: digest for name, digest in pins.items() if digest not in digests}
+    if kept != pins:
+        _write(state_dir, kept)
+
+
+def _write(state_dir: Path, pins: Mapping[str, str]) -> None:
     target = state_dir / "pins.json"
     draft = target.with_suffix(".new")
     with draft.open("w") as file:

@@ -6,8 +6,11 @@ record (of an image or of a layer0) names can be collected.
 
 from __future__ import annotations
 
+import math
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import msgspec
 from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.modules.image.blobs import DIGEST, Blob, has_blob, write_file
+from kedge.modules.image.keeping import LEAST_AGE_S, drop_blob, work_begun_s
 from kedge.modules.image.layers import ConvertedLayer
 
 _ANY_DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
@@ -109,28 +113,24 @@ def remove_record(state_dir: Path, digest: str) -> None:
         _record_path(state_dir, digest).unlink(missing_ok=True)
 
 
-def collect_blobs(
-    state_dir: Path, *, now_s: float, min_age_s: float = 3600, dry_run: bool = False
-) -> Collected:
-    """Remove blobs that no record names and that are older than ``min_age_s`` (an import places its blobs
-    before its record). What cannot be read counts as naming everything: then nothing is removed."""
-    used = set(_named_digests(state_dir))
-    removed: list[str] = []
-    size_bytes = 0
-    for path in sorted((state_dir / "blobs" / "sha256").glob("*")):
-        found = path.stat()
-        if path.name in used or now_s - found.st_ctime < min_age_s:
-            continue
-        removed.append(f"sha256:{path.name}")
-        size_bytes += found.st_size
-        if not dry_run:
-            path.unlink()
-    if not dry_run:
-        _drop_stale_cache(state_dir)
-    return Collected(tuple(removed), size_bytes)
+def touch_record(state_dir: Path, digest: str) -> None:
+    """Somebody means this image now: it is as good as imported now."""
+    with suppress(FileNotFoundError):
+        os.utime(_record_path(state_dir, digest))
 
 
-def _named_digests(state_dir: Path) -> Iterator[str]:
+def record_age_s(state_dir: Path, digest: str, now_s: float) -> float:
+    """For how long nobody has imported, or meant, this image; 0 where it is not there."""
+    try:
+        return now_s - _record_path(state_dir, digest).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def named_blobs(state_dir: Path) -> dict[str, frozenset[str]]:
+    """Which blobs (in hex) each record names, by the record's file (``images/<hex>.json``); raises
+    `KedgeError` for a record that cannot be read, as that may name anything."""
+    found: dict[str, frozenset[str]] = {}
     for folder in ("images", "layer0", "duties"):
         for path in (state_dir / folder).glob("*.json"):
             try:
@@ -144,8 +144,48 @@ def _named_digests(state_dir: Path) -> Iterator[str]:
                     why=str(error),
                     next_step="Import the image (or build the layer0) again, or delete the file",
                 ) from None
-            for match in _ANY_DIGEST.finditer(content):
-                yield match.group(1).decode()
+            names = frozenset(match.group(1).decode() for match in _ANY_DIGEST.finditer(content))
+            found[f"{folder}/{path.name}"] = names
+    return found
+
+
+def record_name(digest: str) -> str:
+    """What `named_blobs` calls the record of an image."""
+    return f"images/{digest.removeprefix('sha256:')}.json"
+
+
+def collect_blobs(
+    state_dir: Path,
+    used: Collection[str],
+    *,
+    now_s: float,
+    min_age_s: float = 3600,
+    dry_run: bool = False,
+) -> Collected:
+    """Remove the blobs that are not ``used`` (in hex) and that nobody has placed or used for ``min_age_s``,
+    nor since the oldest work under way began."""
+    begun_s = work_begun_s(state_dir)
+    before_s = min(now_s - max(min_age_s, LEAST_AGE_S), begun_s)
+    removed: list[str] = []
+    size_bytes = 0
+    for path in sorted((state_dir / "blobs" / "sha256").glob("*")):
+        if path.name in used:
+            continue
+        size = _old_size(path, before_s) if dry_run else drop_blob(state_dir, path, before_s)
+        if size is not None:
+            removed.append(f"sha256:{path.name}")
+            size_bytes += size
+    if not dry_run and math.isinf(begun_s):  # an import may have looked at them already
+        _drop_stale_cache(state_dir)
+    return Collected(tuple(removed), size_bytes)
+
+
+def _old_size(path: Path, before_s: float) -> int | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size if found.st_ctime < before_s else None
 
 
 def _drop_stale_cache(state_dir: Path) -> None:
@@ -175,4 +215,4 @@ def _read(path: Path) -> ImageRecord | None:
 
 
 def _record_path(state_dir: Path, digest: str) -> Path:
-    return state_dir / "images" / f"{digest.removeprefix('sha256:')}.json"
+    return state_dir / record_name(digest)

@@ -12,7 +12,7 @@ import pytest
 from kedge.core.kinds import Enum, Text
 from kedge.core.module import Module
 from kedge.master.agents.reports import decoded, take_in
-from kedge.modules.image.store import collect_blobs
+from kedge.modules.image.store import collect_blobs, named_blobs
 from small_master import calm, events, small_master, until
 
 SOURCE = """
@@ -48,7 +48,8 @@ async def test_a_duty_goes_down_by_digest_and_its_file_is_among_the_blobs(tmp_pa
         assert (tmp_path / "blobs/sha256" / digest).read_text() == SOURCE
         assert entry["configured"] == {"tune.governor": "fast", "tune.profile": "hpc"}
         assert (entry["every_s"], entry["timeout_s"]) == (60, 7)
-        collect_blobs(tmp_path, now_s=1e12, min_age_s=0)
+        used = frozenset[str]().union(*named_blobs(tmp_path).values())
+        collect_blobs(tmp_path, used, now_s=1e12, min_age_s=0)
         assert (tmp_path / "blobs/sha256" / digest).exists()
 
 

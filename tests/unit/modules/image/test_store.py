@@ -27,6 +27,7 @@ from kedge.modules.image.store import (
     find_by_reference,
     find_record,
     missing_blobs,
+    named_blobs,
     read_records,
     write_record,
 )
@@ -136,7 +137,8 @@ def test_layer0_blobs_are_kept(tmp_path: Path) -> None:
     for blob in (kept, loose):
         os.utime(blob_path(tmp_path, blob.blob))
     later = blob_path(tmp_path, loose.blob).stat().st_ctime + 4000
-    assert collect_blobs(tmp_path, now_s=later).blobs == (loose.blob,)
+    used = frozenset[str]().union(*named_blobs(tmp_path).values())
+    assert collect_blobs(tmp_path, used, now_s=later).blobs == (loose.blob,)
     assert has_blob(tmp_path, kept)
 
 
