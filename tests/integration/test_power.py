@@ -6,117 +6,21 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from fakes import FakeIo, one_network_site
+from ipmi_simulator import PASSWORD, Simulated, can_run_ipmi_sim, start_ipmi_sim
 from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
 from kedge.modules import power
 from kedge.modules.power.bmc import Bmc
 from kedge.modules.power.ipmi import IpmiDriver
 
-pytestmark = pytest.mark.skipif(
-    not Path("/usr/bin/ipmi_sim").exists(), reason="needs Debian's openipmi"
-)
-
-LAN = """\
-name "bmc"
-set_working_mc 0x20
-startlan 1
-  addr 127.0.0.1 {port}
-  priv_limit admin
-  allowed_auths_callback none md2 md5
-  allowed_auths_user none md2 md5
-  allowed_auths_operator none md2 md5
-  allowed_auths_admin none md2 md5
-  guid a123456789abcdefa123456789abcdef
-endlan
-chassis_control "{python} -I -S {program} {state}"
-user 1 false "" "" user 10 none
-user 2 true "admin" "{password}" admin 10 md5
-"""
-COMMANDS = """\
-mc_setbmc 0x20
-mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02
-sel_enable 0x20 1000 0x0a
-mc_enable 0x20
-"""
-CHASSIS = """\
-import pathlib, sys
-path = pathlib.Path(sys.argv[1])
-words = sys.argv[3:] if sys.argv[2] not in ("get", "set") else sys.argv[2:]
-log = path.with_suffix(".log")
-with log.open("a") as file:
-    file.write(" ".join(words) + "\\n")
-state = path.read_text() if path.exists() else "0"
-if words[0] == "get":
-    for name in words[1:]:
-        print(f"{name}:{state if name == 'power' else 'default'}")
-elif words[1] == "power":
-    path.write_text(words[2])
-elif words[1] == "shutdown":
-    path.write_text("0")
-"""
-PASSWORD = "open-sesame"
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class Simulated:
-    """One ipmi_sim and the chassis behind it."""
-
-    home: Path
-    port: int
-    process: subprocess.Popen[bytes]
-
-    @property
-    def has_power(self) -> bool:
-        state = self.home / "state"
-        return state.exists() and state.read_text() == "1"
-
-    @property
-    def asked(self) -> list[str]:
-        log = self.home / "state.log"
-        return log.read_text().splitlines() if log.exists() else []
-
-
-def start_ipmi_sim(home: Path) -> Simulated:
-    home.mkdir()
-    port = free_port()
-    program = home / "chassis.py"
-    program.write_text(CHASSIS)
-    lan = LAN.format(
-        port=port, python=sys.executable, program=program, state=home / "state", password=PASSWORD
-    )
-    (home / "lan.conf").write_text(lan)
-    (home / "bmc.emu").write_text(COMMANDS)
-    (home / "sim").mkdir()
-    process = subprocess.Popen(
-        ["ipmi_sim", "-n", "-c", "lan.conf", "-f", "bmc.emu", "-s", "sim"],
-        cwd=home,
-        stdin=subprocess.DEVNULL,
-        stdout=(home / "out").open("wb"),
-        stderr=subprocess.STDOUT,
-    )
-    wanted = f"0100007F:{port:04X}"
-    for _ in range(100):
-        if wanted in Path("/proc/self/net/udp").read_text():
-            return Simulated(home, port, process)
-        time.sleep(0.05)
-    process.kill()
-    raise AssertionError((home / "out").read_text())
+pytestmark = pytest.mark.skipif(not can_run_ipmi_sim(), reason="needs Debian's openipmi")
 
 
 @pytest.fixture
@@ -131,37 +35,6 @@ def simulated(tmp_path: Path) -> Iterator[Simulated]:
 
 def bmc_at(port: int, password: str = PASSWORD, username: str = "admin") -> Bmc:
     return Bmc("n1", "ipmi", "127.0.0.1", port, username, password, "bmc")
-
-
-def test_a_machine_is_read_and_switched_over_ipmi(simulated: Simulated) -> None:
-    driver = IpmiDriver(bmc_at(simulated.port))
-    assert driver.read() == "off"
-    driver.boot_from_network_once()
-    driver.on()
-    assert driver.read() == "on" and simulated.has_power
-    driver.shut_down()
-    assert driver.read() == "off" and not simulated.has_power
-    driver.on()
-    driver.off()
-    driver.off()
-    assert driver.read() == "off"
-    assert "set boot pxe" in simulated.asked
-
-
-def test_wrong_credentials_are_named_and_never_shown(simulated: Simulated) -> None:
-    for bmc in (bmc_at(simulated.port, "wrong-pass"), bmc_at(simulated.port, "wrong-pass", "eve")):
-        with pytest.raises(KedgeError) as caught:
-            IpmiDriver(bmc).read()
-        assert caught.value.code == "power.refused"
-        assert "wrong-pass" not in f"{caught.value} {caught.value.as_dict()} {bmc!r}"
-
-
-def test_a_bmc_that_is_not_there_does_not_answer() -> None:
-    started = time.monotonic()
-    with pytest.raises(KedgeError) as caught:
-        IpmiDriver(bmc_at(free_port())).read()
-    assert caught.value.code == "power.no_answer"
-    assert time.monotonic() - started < 12
 
 
 def test_a_lost_packet_is_sent_again(simulated: Simulated) -> None:

@@ -6,9 +6,8 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,41 +22,12 @@ from kedge.lab.description import Machine
 from kedge.lib.errors import KedgeError
 from kedge.modules import power
 from private_network import can_make_networks, private_network
+from redfish_chassis import Chassis
 
 pytestmark = pytest.mark.skipif(not can_make_networks(), reason="needs root")
 
 ADDRESS = "127.0.0.2"
 PASSWORD = "right-password"
-
-
-@dataclass
-class Chassis:
-    """What the lab's BMC switches."""
-
-    uuid: str = "11111111-2222-3333-4444-555555555555"
-    on: bool = False
-    next_boot: str = "none"
-    deaf: int = 0  # so many times the system does not hear its button
-    did: list[str] = field(default_factory=list)
-
-    def power(self) -> Any:
-        return SimpleNamespace(on=self.on, next_boot=self.next_boot)
-
-    def set_next_boot(self, device: str) -> None:
-        self.did.append(f"boot {device}")
-        self.next_boot = device
-
-    async def switch_on(self) -> None:
-        self.did.append("on")
-        self.on = True
-
-    async def switch_off(self) -> None:
-        self.did.append("off")
-        self.on = False
-
-    async def press_button(self) -> None:
-        self.did.append("button")
-        self.on, self.deaf = self.deaf > 0, max(0, self.deaf - 1)
 
 
 @dataclass
@@ -196,17 +166,6 @@ async def test_an_unknown_certificate_is_refused(world: World) -> None:
 async def test_a_system_that_is_not_there_is_named_with_those_that_are(world: World) -> None:
     error = await failure(power.read(world.configure(system="node7"), world.io))
     assert error.code == "power.no_system" and "it has 1" in error.why
-
-
-async def test_a_hanging_service_is_given_up_and_comes_back(world: World) -> None:
-    node = world.configure()
-    await power.read(node, world.io)
-    await world.bmc.set_hang(True)
-    started = time.monotonic()
-    assert (await failure(power.read(node, world.io))).code == "power.no_answer"
-    assert time.monotonic() - started < 14
-    await world.bmc.set_hang(False)
-    await power.read(node, world.io)
 
 
 async def test_nobody_there_is_said_at_once(io: FakeIo, pem: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from kedge.lib.errors import KedgeError
 from kedge.master.assembly import Master
 from kedge.master.process.host import Host
 from kedge.master.process.settings import Settings
@@ -25,10 +24,8 @@ from kedge.modules.image import module as image
 from kedge.modules.power import module as power
 from kedge.modules.release import module as release
 from kedge.modules.scheduler import module as scheduler
-from kedge.modules.scheduler.driver import Driver
 from kedge.modules.scheduler.orders import carry_out
 from kedge.modules.scheduler.slurm_command import Commands
-from kedge.modules.scheduler.slurm_rest import Endpoint, Rest
 from kedge.sim.devices import simulated
 from private_network import can_make_networks, private_network
 from slurm_cluster import Slurm, can_run_slurm, slurm
@@ -69,70 +66,21 @@ def fresh(batch: Slurm) -> Iterator[Slurm]:
     """No jobs, all nodes idle."""
     yield batch
     batch.run("scancel", "-u", "root")
-    drivers(batch)[0].carry(batch.names, ("fast", "big"))
+    Commands(str(batch.conf), batch.prefix).carry(batch.names, ("fast", "big"))
     for name in batch.names:
         shown = batch.shown(name)
         if "DRAIN" in shown or "DOWN" in shown:
             batch.run("scontrol", "update", f"nodename={name}", "state=resume")
 
 
-def drivers(batch: Slurm) -> list[Driver]:
-    commands = Commands(str(batch.conf), batch.prefix)
-    return [commands, Rest(Endpoint(batch.url, "root", batch.token), 0, commands)]
-
-
-def test_both_ways_to_ask_say_the_same(fresh: Slurm) -> None:
-    job = fresh.submit("n1", 60)
-    fresh.run("scontrol", "update", "nodename=n2", "state=drain", "reason=broken fan, ticket 4711")
-    seen = [driver.read() for driver in drivers(fresh)]
-    assert seen[0].nodes == seen[1].nodes
-    n1, n2, n3 = (seen[0].nodes[name] for name in ("n1", "n2", "n3"))
-    assert n1.state == "in_service" and [j.id for j in n1.jobs] == [job]
-    ends_at = n1.jobs[0].ends_at
-    assert ends_at is not None and 200 < ends_at - time.time() < 310
-    assert (n2.state, n2.drained_by, n2.return_by) == ("drained", "person", "person")
-    assert n2.reason == "broken fan, ticket 4711" and n2.set_by == "root"
-    assert (n3.state, n3.features, n3.release) == ("in_service", ("fast", "big"), "")
-
-
-def test_drain_label_and_resume_by_both(fresh: Slurm) -> None:
-    for driver in drivers(fresh):
-        fresh.submit("n1", 60)
-        assert carry_out(driver, ("drain", "kedge: release B"), ["n1", "n3"]) == {}
-        nodes = driver.read().nodes
-        assert (nodes["n1"].state, nodes["n3"].state) == ("draining", "drained")
-        assert nodes["n1"].drained_by == "kedge"
-        assert carry_out(driver, ("carry", "2026.11-b_1"), ["n1", "n3"]) == {}
-        offered = ("fast", "big", "kedge_2026.11-b_1", "kedgeside1")
-        assert driver.read().nodes["n3"].features == offered
-        job = fresh.run("sbatch", "--parsable", "-o", "/dev/null", "-D", "/", "-C",
-                        "kedge_2026.11-b_1", "--wrap=sleep 1")  # fmt: skip
-        assert carry_out(driver, ("resume", ""), ["n3"]) == {}
-        wait(lambda job=job: fresh.job(job) == "COMPLETED", f"job {job} for the release")
-        assert "NodeList=n3" in fresh.run("scontrol", "-o", "show", "job", job)
-        assert carry_out(driver, ("carry", ""), ["n1", "n3"]) == {}
-        assert carry_out(driver, ("resume", ""), ["n1"]) == {}
-        fresh.run("scancel", "-u", "root")
-        wait(lambda: not fresh.run("squeue", "-h"), "no jobs")
-
-
-def test_a_drain_of_somebody_else_is_not_touched(fresh: Slurm) -> None:
-    driver = drivers(fresh)[0]
-    fresh.run("scontrol", "update", "nodename=n4", "state=drain", "reason=mine")
-    for kind in (("drain", "kedge: x"), ("resume", ""), ("note", "kedge: y")):
-        errors = carry_out(driver, kind, ["n4"])
-        assert errors["n4"].code == "scheduler.theirs"
-    assert driver.read().nodes["n4"].reason == "mine"
-    assert carry_out(driver, ("drain", "kedge: x"), ["n9"])["n9"].code == "scheduler.unknown_node"
-
-
-def test_a_bad_token_and_a_dead_address_are_one_clear_error(fresh: Slurm) -> None:
-    with pytest.raises(KedgeError) as caught:
-        Rest(Endpoint(fresh.url, "root", lambda: "nonsense")).read()
-    assert "token" in str(caught.value)
-    with pytest.raises(KedgeError) as caught:
-        Rest(Endpoint("http://127.0.0.1:1", "root", fresh.token)).read()
-    assert caught.value.code == "scheduler.silent"
+def test_a_job_for_a_release_begins_where_it_is_carried(fresh: Slurm) -> None:
+    assert (
+        carry_out(Commands(str(fresh.conf), fresh.prefix), ("carry", "2026.11-b_1"), ["n3"]) == {}
+    )
+    job = fresh.run("sbatch", "--parsable", "-o", "/dev/null", "-D", "/", "-C",
+                    "kedge_2026.11-b_1", "--wrap=sleep 1")  # fmt: skip
+    wait(lambda: fresh.job(job) == "COMPLETED", f"job {job} for the release")
+    assert "NodeList=n3" in fresh.run("scontrol", "-o", "show", "job", job)
 
 
 # --- with a master that plans -------------------------------------------------------------------

@@ -16,7 +16,7 @@ from kedge.lab.paths import Paths, private, write_private
 from kedge.lib.errors import KedgeError
 
 UDP_PORT = 623
-_LAN = """\
+LAN = """\
 name "{name}"
 set_working_mc 0x20
 startlan 1
@@ -32,7 +32,7 @@ chassis_control "{python} -I -S {program} {socket} {name}"
 user 1 false "" "" user 10 none
 user 2 true "{username}" "{password}" admin 10 md5
 """
-_COMMANDS = """\
+COMMANDS = """\
 mc_setbmc 0x20
 mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02
 sel_enable 0x20 1000 0x0a
@@ -109,7 +109,7 @@ class IpmiBmc:
         state = self._home / "state"
         shutil.rmtree(state, ignore_errors=True)  # it would remember an earlier password
         private(state)
-        text = _LAN.format(
+        text = LAN.format(
             name=self._name,
             address=self._address,
             port=UDP_PORT,
@@ -121,7 +121,7 @@ class IpmiBmc:
             password=secrets.token_hex(8) if self._wrong else self._login.password,
         )
         write_private(self._home / "lan.conf", text)
-        write_private(self._home / "bmc.emu", _COMMANDS)
+        write_private(self._home / "bmc.emu", COMMANDS)
 
 
 async def control(chassis: Chassis, words: list[str]) -> str:

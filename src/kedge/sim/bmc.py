@@ -19,6 +19,8 @@ from kedge.sim.network import Network
 from kedge.sim.world import World
 
 ANSWERS_WITHIN_S = (0.02, 0.6)
+USERNAME = "admin"
+"""Of all simulated BMCs."""
 
 
 class Powered(Protocol):
@@ -60,7 +62,7 @@ class SimulatedBmc:
     ) -> None:
         self.end = end
         self.node = node
-        self.password = password
+        self.username, self.password = USERNAME, password
         self.ills = Ills()
         self._world = world
         self._machine = machine
@@ -155,8 +157,8 @@ class SimulatedDriver:
         taken_s = trip_s + device.chance.uniform(*ANSWERS_WITHIN_S) + device.ills.slow_s
         if device.ills.busy:
             return _failed(taken_s, busy(self._bmc, "no free session"))
-        if self._bmc.password != device.password:
-            return _failed(taken_s, refused(self._bmc, "wrong password"))
+        if (self._bmc.username, self._bmc.password) != (device.username, device.password):
+            return _failed(taken_s, refused(self._bmc, "wrong user or password"))
         return Slow(taken_s, question(device, source))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import cast
 
 from kedge.lib.errors import KedgeError
@@ -18,6 +18,7 @@ END = "scheduler"
 LATE = "root, late"
 """Under which name a command is carried out that Kedge has given up on: it answers for it no more."""
 TIMEOUT_S = 30.0
+BUSY = "Every node counts as busy until it answers"
 
 
 class SimulatedDriver:
@@ -38,15 +39,25 @@ class SimulatedDriver:
         self._tell(lambda who, names: self._scheduler.resume(names, who), nodes)
 
     def requeue(self, jobs: Sequence[str]) -> None:
-        self._tell(lambda who, names: self._scheduler.requeue(jobs))
+        running = {node.job.id for node in self._scheduler.nodes.values() if node.job is not None}
+        self._tell(lambda who, names: self._scheduler.requeue(jobs), lacks=set(jobs) - running)
 
     def carry(self, nodes: Sequence[str], features: Sequence[str]) -> None:
         self._tell(lambda who, names: self._scheduler.carry(names, features), nodes)
 
     def _tell(
-        self, carry_out: Callable[[str, Sequence[str]], None], nodes: Sequence[str] = ()
+        self,
+        carry_out: Callable[[str, Sequence[str]], None],
+        nodes: Sequence[str] = (),
+        lacks: Set[str] = frozenset(),
     ) -> None:
+        """``lacks`` are jobs that it does not have."""
         self._reach()
+        if strange := lacks | (set(nodes) - self._scheduler.nodes.keys()):
+            raise KedgeError(
+                "scheduler.refused", f"the scheduler does not know {', '.join(sorted(strange))}",
+                next_step="Look at it: kedge scheduler status",
+            )  # fmt: skip
         late_s = self._scheduler.ills.late_s
         if not late_s:
             carry_out(KEDGE, nodes)
@@ -55,7 +66,7 @@ class SimulatedDriver:
         loop.takes_in_thread(TIMEOUT_S)
         after_s = TIMEOUT_S + world.streams("scheduler").uniform(0.0, late_s)
         world.after(after_s, lambda: carry_out(LATE, self._of_no_person(nodes)))
-        raise KedgeError("scheduler.silent", "the scheduler does not answer")
+        raise _silent()
 
     def _of_no_person(self, nodes: Sequence[str]) -> list[str]:
         """Without those that a person drained meanwhile: nothing can spare these but the scheduler."""
@@ -68,10 +79,16 @@ class SimulatedDriver:
         trip_s = self._network.round_trip_s(loop.end, END)
         if trip_s is None or ills.silent:
             loop.takes_in_thread(TIMEOUT_S)
-            raise KedgeError("scheduler.silent", "the scheduler does not answer")
+            raise _silent()
         loop.takes_in_thread(trip_s + 0.05 + ills.slow_s)
         if ills.refuses:
-            raise KedgeError("scheduler.refused", "the scheduler refuses the credentials")
+            raise KedgeError(
+                "scheduler.refused", "the scheduler refuses the credentials", next_step=BUSY
+            )
+
+
+def _silent() -> KedgeError:
+    return KedgeError("scheduler.silent", "the scheduler does not answer", next_step=BUSY)
 
 
 def _seen(node: SchedulerNode) -> Seen:

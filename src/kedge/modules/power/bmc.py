@@ -2,6 +2,8 @@
 
 Every driver call blocks, talks to one BMC only, ends within `CALL_TIMEOUT_S` and either returns or
 raises one of the errors below. Only absolute commands exist: there is no cycle and no toggle.
+
+`tests/conformance/test_power_drivers.py` asks that of every driver.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """The contract of a scheduler's driver: what Kedge asks of Slurm, and would ask of Flux or PBS.
 
 A driver speaks for a whole cluster, never for one node: it reads all nodes at once, and is told of many
-nodes at once. Its calls block; they run on a worker thread. Whatever goes wrong is a `KedgeError`, and
-as long as a driver cannot read, every node counts as busy.
+nodes at once. Its calls block, one at a time, on a worker thread; each is safe to repeat and ends within
+`CALL_S`. Whatever goes wrong is a `KedgeError` that says what to do next and no secret; and as long as a
+driver cannot read, every node counts as busy.
+
+`tests/conformance/test_scheduler_drivers.py` asks all of this of every driver.
 """
 
 from __future__ import annotations
@@ -10,6 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+CALL_S = 90.0
+"""No call of a driver lasts longer."""
 
 OURS = "kedge:"
 """What the reason of every drain begins with that Kedge made."""
@@ -109,7 +115,7 @@ class Driver(Protocol):
         ...
 
     def resume(self, nodes: Sequence[str]) -> None:
-        """Take these nodes back into service."""
+        """Take these nodes, none of which is in service, back into service."""
         ...
 
     def requeue(self, jobs: Sequence[str]) -> None:

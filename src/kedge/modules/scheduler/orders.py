@@ -33,8 +33,8 @@ def carry_out(driver: Driver, kind: Kind, nodes: Sequence[str]) -> Errors:
         error = _unknown(name) if seen is None else _refused(name, what, seen)
         if error is not None:
             errors[name] = error
-        else:
-            fit.append(name)
+        elif what != "resume" or known[name].state != "in_service":
+            fit.append(name)  # Slurm refuses to resume a batch of which one node serves already
     if what == "carry":
         alike: dict[tuple[str, ...], list[str]] = {}
         side = side_of(about, known.values())

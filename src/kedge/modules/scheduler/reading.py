@@ -6,10 +6,9 @@ import asyncio
 
 from kedge.lib.errors import KedgeError
 from kedge.modules.port import Io
-from kedge.modules.scheduler.driver import Cluster, Driver
+from kedge.modules.scheduler.driver import CALL_S, Cluster, Driver
 
 LANE = "scheduler"
-CALL_S = 90.0
 STALE_ROUNDS = 3
 STALE_LEAST_S = 30.0
 

@@ -86,8 +86,8 @@ def words(entry: Entry) -> frozenset[str]:
 def state_of(said: frozenset[str], *, busy: bool) -> str:
     """Kedge's symbol for Slurm's words; empty where they do not say.
 
-    An idle node that does not answer runs nothing and gets nothing: it is down. One with jobs that does
-    not answer is in service until slurmctld itself gives it up.
+    A node that does not answer is in service until slurmctld itself gives it up, also an idle one: it is what
+    Slurm calls a node that was resumed a moment ago, and a job may begin there as soon as it has answered.
     """
     base = next((word for word in BASES if word in said), "")
     if not base:
@@ -96,8 +96,6 @@ def state_of(said: frozenset[str], *, busy: bool) -> str:
     if said & OUT:
         return "draining" if occupied and base != "DOWN" else "drained"
     if base in ("DOWN", "ERROR"):
-        return "down"
-    if base == "IDLE" and not occupied and ("NOT_RESPONDING" in said or "NO_RESPOND" in said):
         return "down"
     return "in_service"
 

@@ -17,11 +17,11 @@ from kedge.core.node import Configuration
 from kedge.lib import nodeset
 from kedge.lib.errors import KedgeError
 from kedge.modules.port import Io, Node
-from kedge.modules.scheduler.driver import OURS, Driver, Reservation, Seen
+from kedge.modules.scheduler.driver import CALL_S, OURS, Driver, Reservation, Seen
 from kedge.modules.scheduler.keeping import Kept, Row, keep
 from kedge.modules.scheduler.orders import Errors, Kind, Orders, carry_out
 from kedge.modules.scheduler.policy import Closed, Moment, Rule, rule_of
-from kedge.modules.scheduler.reading import CALL_S, LANE, Reading
+from kedge.modules.scheduler.reading import LANE, Reading
 from kedge.modules.scheduler.resuming import NOTICE, Resuming
 from kedge.modules.scheduler.settings import driver_of, settings_of
 from kedge.modules.scheduler.showing import FREE, Told, reserved, values_told

@@ -69,7 +69,7 @@ def test_all_versions_mean_the_same(nodes: Any, jobs: Any) -> None:
         ({"MIXED", "DRAIN"}, False, "draining"),
         ({"IDLE", "COMPLETING", "DRAIN"}, False, "draining"),
         ({"DOWN", "DRAIN", "NOT_RESPONDING"}, False, "drained"),
-        ({"IDLE", "NOT_RESPONDING"}, False, "down"),
+        ({"IDLE", "NOT_RESPONDING"}, False, "in_service"),  # it was resumed a moment ago
         ({"ALLOCATED", "NOT_RESPONDING"}, True, "in_service"),  # its jobs may run
         ({"DOWN"}, False, "down"),
         ({"UNKNOWN"}, False, ""),
