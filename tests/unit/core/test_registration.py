@@ -130,6 +130,12 @@ def duty_carries_out_what_the_head_does(module: Module) -> None:
     module.duty("look", "def carry_out(here, mutation, args):\n    pass\n", carries_out=[go])
 
 
+def duty_is_for_nodes_with_anothers_value(module: Module) -> None:
+    x = module.variable("x", Enum(("a", "b")))
+    other = Module("image", summary="").variable("wanted", Text(), configured=True)
+    module.duty("look", OBSERVES, reports=[x], where_set=other)
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "parties"),
     [
@@ -159,6 +165,7 @@ def duty_carries_out_what_the_head_does(module: Module) -> None:
         (duty_is_too_large, "duty", ("third.look", "65536")),
         (duty_runs_all_the_time, "duty", ("third.look", "0.1 s", "5 s")),
         (duty_carries_out_what_the_head_does, "duty", ("third.look", "third.go", "node")),
+        (duty_is_for_nodes_with_anothers_value, "duty", ("third.look", "image.wanted")),
     ],
 )
 def test_a_misfit_is_refused(

@@ -53,6 +53,19 @@ async def test_a_duty_goes_down_by_digest_and_its_file_is_among_the_blobs(tmp_pa
         assert (tmp_path / "blobs/sha256" / digest).exists()
 
 
+async def test_nodes_without_the_value_that_a_duty_is_for_do_not_have_it(tmp_path: Path) -> None:
+    module = Module("tune", summary="Tunes nodes")
+    governor = module.variable("governor", Enum(("slow", "fast")))
+    profile = module.variable("profile", Text(), configured=True)
+    module.duty("look", SOURCE, reports=[governor], where_set=profile)
+    async with small_master(tmp_path, module) as master:
+        assert "duty/tune.look" not in master.link._records["n1"]
+        master.operations.set_values("n1", {"tune.profile": "hpc"}, "test")
+        assert told(master, "n1", "duty/tune.look")["configured"] == {"tune.profile": "hpc"}
+        master.operations.set_values("n1", {"tune.profile": None}, "test")
+        assert "duty/tune.look" not in master.link._records["n1"]
+
+
 async def test_an_order_without_a_handler_goes_to_the_duty_and_its_report_ends_the_step(
     tmp_path: Path,
 ) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from kedge.master.tree.master.relayed import Relayed
+from kedge.sync.difference import Stamp
+from kedge.sync.wire import Epoch
 from small_master import events, until
 from tree_world import LEASE_S, World, free_port, site, tree_world
 
@@ -68,6 +73,34 @@ def test_a_new_process_of_a_name_gets_nothing_before_the_former_ones_lease_is_ov
             assert owners == ["sm1", "nobody", "sm1"]
 
     asyncio.run(work())
+
+
+def report(version: int, *, attached: bool = True) -> dict[str, object]:
+    return {"epoch": [3, 1], "version": version, "attached": attached, "entries": {}}
+
+
+def test_what_the_former_process_told_counts_until_somebody_hears_the_agent_or_it_is_given_up() -> (
+    None
+):
+    nothing = Stamp(Epoch(0, 0), 0)
+    unheard: Any = SimpleNamespace(held=lambda _: (nothing, {}), is_attached=lambda _: False)
+    head: Any = SimpleNamespace()
+    relayed = Relayed(head, SimpleNamespace(parent=unheard))  # type: ignore[arg-type]
+    there = {"sm1", "sm2"}.__contains__
+    for node in NODES:
+        relayed.report(node, "sm1", report(7))
+    relayed.succeeded("sm1")
+    by, told = relayed.best("n1", there) or ("", None)
+    assert by == "the former sm1" and told is not None and told.attached
+    relayed.report("n1", "sm2", report(7))  # its agent has come to another parent
+    relayed.report("n2", "sm1", report(8))  # and this one to the new process
+    assert (relayed.best("n1", there) or ("",))[0] == "sm2"
+    assert (relayed.best("n2", there) or ("",))[0] == "sm1"
+    assert sorted(relayed.give_up("sm1")) == [*NODES]
+    assert (relayed.best("n1", there) or ("",))[0] == "sm2"
+    assert (relayed.best("n2", there) or ("",))[0] == "sm1"
+    by, told = relayed.best("n3", there) or ("", None)
+    assert by == "sm1" and told is not None and not told.attached, "nobody hears it"
 
 
 def term_of(world: World) -> int:
