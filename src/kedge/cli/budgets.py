@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from kedge.shapes.paths import BudgetRow
 
+POOLS_MOST = 4
+
 
 @click.command()
 @output_option
@@ -50,12 +52,22 @@ def _share(row: BudgetRow) -> str:
 
 
 def queue_lines(rows: Sequence[BudgetRow]) -> list[str]:
-    """One line for each pool that somebody waits for."""
+    """One line for each pool that somebody waits for; one for all of a budget where these are many."""
     from kedge.cli.render import count, pool_name, short
 
-    return [
+    pools: dict[str, list[BudgetRow]] = {}
+    for row in rows:
+        if row.waiting_count:
+            pools.setdefault(row.budget, []).append(row)
+    many = {budget: found for budget, found in pools.items() if len(found) > POOLS_MOST}
+    lines = [
+        f"{count(sum(row.waiting_count for row in found), 'node')} waiting for {budget} of "
+        f"{len(found)} pools ({', '.join(row.pool for row in found[:3])}, ...). See: kedge budgets"
+        for budget, found in many.items()
+    ]
+    return lines + [
         f"{count(row.waiting_count, 'node')} waiting for {row.budget} of {pool_name(row.pool)}: "
         f"{row.used} of {row.limit} used by {short(row.users) or 'nobody'}"
         for row in rows
-        if row.waiting_count
+        if row.waiting_count and row.budget not in many
     ]

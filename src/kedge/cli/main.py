@@ -16,6 +16,7 @@ from kedge import __version__
 from kedge.cli.session import Shared
 from kedge.cli.trouble import FAILED, INTERRUPTED, exit_code, report
 from kedge.lib.errors import KedgeError
+from kedge.lib.nearest import nearest
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init:init", "Make the configuration, the state directory, a token and a first site."),
@@ -85,6 +86,19 @@ class Lazy(click.Group):
         file, _, name = COMMANDS[cmd_name][0].partition(":")
         return getattr(importlib.import_module(f"kedge.cli.{file}"), name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a verb that there is not is told with the nearest one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchOption:
+            raise
+        except click.UsageError as error:
+            near = nearest(args[0], list(COMMANDS))
+            hint = f" Did you mean {near}?" if near else ""
+            raise click.UsageError(f"{error.message.rstrip('.')}.{hint}", ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
@@ -126,10 +140,24 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except click.ClickException as error:
         error.show()
+        _hint(error)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _hint(error: click.ClickException) -> None:
+    """What those often mean who are used to other commands."""
+    if isinstance(error, click.NoSuchOption) and error.option_name in ("-o", "--output"):
+        click.echo("  next: options of a verb stand behind it: kedge status -o json", err=True)
+    elif "unexpected extra argument" in error.message and "NODESET" in _usage(error):
+        click.echo("  next: several nodes are one nodeset: n1,n2 or n[1-2]", err=True)
+
+
+def _usage(error: click.ClickException) -> str:
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return ctx.get_usage() if ctx is not None else ""
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,4 +82,15 @@ def confirmed(summary: str, *, yes: bool) -> None:
     if not asking(yes=yes):
         return
     say(summary)
-    click.confirm("Go on?", abort=True, err=True)
+    with _interruptible():
+        click.confirm("Go on?", abort=True, err=True)
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Have Ctrl-C end a question at once: an event loop, which the question holds up, would only note it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

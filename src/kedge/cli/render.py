@@ -75,21 +75,48 @@ def status_table(rows: Sequence[NodeRow], now: float, *, each: bool | None = Non
     if each is None:
         each = len(rows) <= EACH_MOST
     made = table("node", "state", "since", "power", "stage", "image", "now", "why", "next")
+    for column in made.columns[1:5]:
+        column.no_wrap = True
     for group in worst_first(alike(rows, each=each), each=each):
-        row = group[0]
-        nodes = fold(one.node for one in group)
-        made.add_row(
-            nodes,
-            Text(row.phase, style=COLOURS.get(row.phase, "")),
-            duration(now - min(one.since for one in group)),
-            row.power,
-            row.stage,
-            image_name(row.image),
-            doing(row),
-            together([one.why for one in group], row.node, nodes),
-            together([one.next for one in group], row.node, nodes),
-        )
+        made.add_row(*_cells(group, now))
     return made
+
+
+def _cells(group: Sequence[NodeRow], now: float) -> list[Text | str]:
+    """A row of the status. Too many nodes for a line are counted, and a command for them names NODESET."""
+    row = group[0]
+    nodes = fold(one.node for one in group)
+    named = short(nodes)
+    return [
+        named,
+        Text(row.phase, style=COLOURS.get(row.phase, "")),
+        duration(now - min(one.since for one in group)),
+        row.power,
+        row.stage,
+        image_name(row.image),
+        doing(row),
+        together([one.why for one in group], row.node, named),
+        together([one.next for one in group], row.node, nodes if named == nodes else "NODESET"),
+    ]
+
+
+def status_paragraphs(
+    rows: Sequence[NodeRow], now: float, *, each: bool | None = None
+) -> list[Text]:
+    """The same for a narrow terminal: what is long stands on lines of its own below each row."""
+    if each is None:
+        each = len(rows) <= EACH_MOST
+    found: list[Text] = []
+    for group in worst_first(alike(rows, each=each), each=each):
+        node, phase, *parts, why, coming = _cells(group, now)
+        line = Text("", style="").append(str(node), style="bold").append("  ").append(phase)
+        line.append("  " + "  ".join(str(part) for part in parts if part))
+        if group[0].phase != "converged" or group[0].failures:
+            line.append(f"\n  {why}")
+        if coming:
+            line.append(f"\n  next: {coming}")
+        found.append(line)
+    return found
 
 
 def summary_line(rows: Sequence[NodeRow]) -> Text:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from kedge.shapes.rollouts import RolloutRow
 
 
+NARROW = 100
+"""So wide at least a table of the status must be to be read."""
+
+
 @click.command()
 @nodes_argument(required=False)
 @click.option("-w", "--watch", is_flag=True, help="Go on, and move as the nodes do.")
@@ -87,14 +91,17 @@ def _drawn(
 ) -> Iterable[RenderableType]:
     from rich.text import Text
 
-    from kedge.cli.render import status_table, summary_line
+    from kedge.cli.render import status_paragraphs, status_table, summary_line
 
     if not rows and phase:
         yield Text(f"No node is {' or '.join(phase)}.")
     elif not rows:
         yield Text("No nodes yet. Describe them in a folder, then: kedge apply FOLDER")
     else:
-        yield status_table(rows, time.time(), each=each)
+        if console().width < NARROW:
+            yield from status_paragraphs(rows, time.time(), each=each)
+        else:
+            yield status_table(rows, time.time(), each=each)
         yield summary_line(rows)
     if around is not None:
         yield from _drawn_around(around)

@@ -20,6 +20,10 @@ def parse_values(words: Iterable[str]) -> dict[str, Any]:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise click.UsageError(f"{word!r} is not like VARIABLE=VALUE")
+        if not text:
+            raise click.UsageError(
+                f"{word!r} has no value (to take one back: kedge node unset NODESET {name})"
+            )
         if name in values:
             raise click.UsageError(f"{name} is given twice")
         values[name] = parse_value(text, name)

@@ -62,6 +62,8 @@ class Transport:
                     streams = await connect(self.endpoint)
                 try:
                     answer = await ask(streams, method, target, fields, content)
+                    if answer.status == 401:
+                        raise self._unknown_token()
                     if answer.status >= 400:
                         raise _refusal(answer.status, await answer.read())
                     if answer.status >= 300:
@@ -76,6 +78,13 @@ class Transport:
             ) from None  # fmt: skip
         except OSError as error:
             raise unreachable(self.endpoint, error) from None
+
+    def _unknown_token(self) -> KedgeError:
+        return KedgeError(
+            "api.token", "Kedge does not know this token", where=str(self.endpoint),
+            why=f"it was read from {self.endpoint.token_file}",
+            next_step="Take the one of the Kedge that answers: api.token in its state directory",
+        )  # fmt: skip
 
     async def call(
         self,

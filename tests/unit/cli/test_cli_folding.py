@@ -8,9 +8,11 @@ import pytest
 from test_cli_render import row, seen
 
 from kedge.cli import render
+from kedge.cli.budgets import queue_lines
 from kedge.cli.event_folding import folded
 from kedge.cli.why import lines
 from kedge.shapes.log import EventRow, LinkRow, WhyRow
+from kedge.shapes.paths import BudgetRow
 
 
 def down(number: int, **values: Any) -> Any:
@@ -112,3 +114,30 @@ def test_a_path_that_nobody_goes_says_so(phase: str, words: str) -> None:
     path = {"node": "n1", "phase": phase, "why": "broken fan", "steps": [{**step, "where": "head"}]}
     assert words in seen(*render.plan_lines(path))
     assert f"nothing to do; {phase}: broken fan" in seen(*render.plan_lines({**path, "steps": []}))
+
+
+def test_nodes_that_do_not_fit_are_counted_and_a_command_for_them_names_a_nodeset() -> None:
+    names = [f"n{i}" for i in range(1, 200, 2)]
+    rows = [row(n, phase="quarantined", why="no", next=f"kedge node retry {n}") for n in names]
+    text = seen(render.status_table(rows, 200.0))
+    assert "(100 nodes)" in text and "kedge node retry NODESET" in text and "n199" not in text
+
+
+def test_a_narrow_row_says_why_and_what_is_next_below_it() -> None:
+    rows = [row("n1"), row("n2", phase="waiting", why="the BMC is busy", next="nothing")]
+    lines = seen(*render.status_paragraphs(rows, 161.0)).splitlines()
+    assert lines == [
+        "n1  converged  1m01s  on  unknown",
+        "n2  waiting  1m01s  on  unknown", "  the BMC is busy", "  next: nothing",
+    ]  # fmt: skip
+
+
+def pool(number: int, budget: str = "power.inrush") -> BudgetRow:
+    return BudgetRow(budget, f"rack {number}", False, 2, 2, "n[1-2]", "", "n[3-5]", 3, ["n3"])
+
+
+def test_queues_of_many_racks_are_one_line() -> None:
+    few = queue_lines([pool(1), pool(2)])
+    assert len(few) == 2 and "3 nodes waiting for power.inrush of rack 1: 2 of 2 used by" in few[0]
+    many = queue_lines([*(pool(number) for number in range(40)), pool(1, "out_of_service")])
+    assert len(many) == 2 and many[0].startswith("120 nodes waiting for power.inrush of 40 pools (")

@@ -112,3 +112,29 @@ def test_a_reader_may_leave_early() -> None:
         ["bash", "-c", pipe], capture_output=True, text=True, timeout=60, check=True
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["statu"], "Did you mean status?"),
+        (["-o", "json", "status"], "kedge status -o json"),
+        (["status", "n1", "n2"], "n1,n2 or n[1-2]"),
+        (["node", "set", "n1", "image.wanted="], "kedge node unset NODESET image.wanted"),
+    ],
+)
+def test_what_others_type_is_answered_with_what_is_meant(
+    capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert run(words) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_configuration_that_is_named_and_not_there_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KEDGE_CONFIG", str(tmp_path / "typo.yaml"))
+    monkeypatch.delenv("KEDGE_API", raising=False)
+    assert run(["status"]) == 1
+    err = capsys.readouterr().err
+    assert "typo.yaml: there is no such configuration file" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import select
@@ -12,14 +13,16 @@ from typing import Any
 
 import pytest
 
+from kedge.cli import output
+
 
 def on_terminal(
-    *words: str, answer: str = "", when: str = "", interrupt: bool = False
+    *words: str, answer: str = "", when: str = "", interrupt: bool = False, columns: int = 150
 ) -> tuple[int, str]:
     """Run a command on a terminal; once ``when`` is seen, type ``answer`` or Ctrl-C."""
     pid, terminal = pty.fork()
     if pid == 0:
-        os.environ.update(TERM="xterm", COLUMNS="150")
+        os.environ.update(TERM="xterm", COLUMNS=str(columns))
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
         os.execv(sys.executable, [sys.executable, "-m", "kedge.cli.main", *words])
     out, done, deadline = b"", False, time.monotonic() + 30
@@ -50,6 +53,32 @@ def test_no_means_no(served: Any, words: tuple[str, ...]) -> None:
     assert code == 1 and "what runs there ends" in out and "Nothing was done" in out
     assert "out of service" in out and "the last is there after about 10s" in out
     assert served.operations.asked == []
+
+
+def test_control_c_at_a_question_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also inside an event loop, which only notes the first one and goes on."""
+
+    def ask(*_: Any, **__: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the question goes on")
+
+    async def work() -> None:
+        output.confirmed("This changes something.", yes=False)
+
+    monkeypatch.setattr(output, "asking", lambda *, yes: True)
+    monkeypatch.setattr(output.click, "confirm", ask)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(work())
+
+
+def test_a_narrow_terminal_has_what_is_long_on_lines_of_its_own(served: Any) -> None:
+    served.operations.converge_after_s = 60
+    on_terminal("power", "on", "n1")
+    _, wide = on_terminal("status")
+    _, narrow = on_terminal("status", columns=60)
+    assert "since" in wide and "since" not in narrow
+    (line,) = [line for line in narrow.splitlines() if "moving" in line and "n1" in line]
+    assert "on" in line
 
 
 def test_yes_means_yes(served: Any) -> None:

@@ -104,7 +104,7 @@ class Settings:
 
 
 def read_settings(path: Path | None = None) -> Settings:
-    """Read the file (``$KEDGE_CONFIG``, else /etc/kedge/kedge.yaml); absent means all defaults.
+    """Read the file (``$KEDGE_CONFIG``, else /etc/kedge/kedge.yaml, which may be absent: all defaults).
 
     Raises `KedgeError` for what it does not understand.
     """
@@ -112,7 +112,7 @@ def read_settings(path: Path | None = None) -> Settings:
     try:
         written: object = yaml.safe_load(chosen.read_text())
     except FileNotFoundError:
-        if path is not None:
+        if path is not None or os.environ.get("KEDGE_CONFIG"):
             raise KedgeError(
                 "settings.missing", "there is no such configuration file", where=str(chosen),
                 next_step="Make one with: kedge init",
