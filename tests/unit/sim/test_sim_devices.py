@@ -33,7 +33,7 @@ def test_a_simulated_node_shows_the_reference_that_it_runs() -> None:
 
 async def test_actions_that_only_look_work_and_others_are_refused(tmp_path: Any) -> None:
     image = next(m for m in simulated(installed_modules()) if m.name == "image")
-    io: Any = SimpleNamespace(state_dir=tmp_path)
+    io: Any = SimpleNamespace(state_dir=tmp_path, nodes=dict, image_claims=tuple)
     assert await image.actions["list"](io, {}) == []
     with pytest.raises(KedgeError) as caught:
         await image.actions["import"](io, {"reference": REFERENCE})
