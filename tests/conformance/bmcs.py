@@ -28,7 +28,7 @@ from kedge.modules.power import redfish as redfish_driver
 from kedge.modules.power.bmc import CALL_TIMEOUT_S, Bmc, Driver
 from kedge.modules.power.ipmi import IpmiDriver
 from kedge.modules.power.redfish import RedfishDriver
-from kedge.sim.bmc import Bmcs, SimulatedBmc
+from kedge.sim.machines.bmc import Bmcs, SimulatedBmc
 from private_network import private_network
 from redfish_chassis import Chassis
 

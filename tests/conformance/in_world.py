@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kedge.sim.clock import MachineClock
-from kedge.sim.loop import Loop
-from kedge.sim.network import Network
-from kedge.sim.world import World
+from kedge.sim.world.clock import MachineClock
+from kedge.sim.world.loop import Loop
+from kedge.sim.world.network import Network
+from kedge.sim.world.time import World
 
 
 class Process:

@@ -20,8 +20,8 @@ from kedge.modules.scheduler import slurm_command, slurm_rest
 from kedge.modules.scheduler.driver import Driver
 from kedge.modules.scheduler.slurm_command import Commands
 from kedge.modules.scheduler.slurm_rest import Endpoint, Rest
-from kedge.sim.scheduler import Job, JobMix, SimulatedScheduler
-from kedge.sim.scheduler_driver import SimulatedDriver
+from kedge.sim.services.scheduler import Job, JobMix, SimulatedScheduler
+from kedge.sim.services.scheduler_driver import SimulatedDriver
 from private_network import can_make_networks, private_network
 from slurm_cluster import Slurm, can_run_slurm, slurm
 

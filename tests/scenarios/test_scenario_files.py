@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kedge.sim.run import run
-from kedge.sim.scenario import read_scenario
+from kedge.sim.runs.run import run
+from kedge.sim.scenarios.scenario import read_scenario
 
 FILES = sorted(Path(__file__).parent.glob("*.yaml"))
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import pytest
 
-from kedge.sim.drawing import draw_gentle, draw_scenario
-from kedge.sim.drawing_rollouts import draw_rolling
-from kedge.sim.run import run
-from kedge.sim.scenario import Scenario
-from kedge.sim.shrink import shrink
+from kedge.sim.runs.run import run
+from kedge.sim.runs.shrink import shrink
+from kedge.sim.scenarios.drawing import draw_gentle, draw_scenario
+from kedge.sim.scenarios.drawing_rollouts import draw_rolling
+from kedge.sim.scenarios.scenario import Scenario
 
 SEEDS = int(os.environ.get("KEDGE_SEEDS", "300"))
 IN_ONE_TEST = 10

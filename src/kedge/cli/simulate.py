@@ -17,9 +17,9 @@ from kedge.cli.trouble import FAILED
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from kedge.sim.choosing import Choice
-    from kedge.sim.result import Progress, Result
-    from kedge.sim.scenario import Scenario
+    from kedge.sim.runs.result import Progress, Result
+    from kedge.sim.scenarios.choosing import Choice
+    from kedge.sim.scenarios.scenario import Scenario
 
 TOLD_EVERY_S, LOGGED_EVERY_S = 0.5, 30.0
 
@@ -116,7 +116,7 @@ def run_once(
       kedge sim run --site site/ --rollout weekly --release next-week --faults 10
     """
     from kedge.cli.folder import read_folder
-    from kedge.sim.choosing import Choice
+    from kedge.sim.scenarios.choosing import Choice
 
     choice = Choice(
         seed=seed, nodes=nodes, racks=racks, hours=hours, faults=faults, drawn=drawn, gentle=gentle,
@@ -142,7 +142,7 @@ def soak(minutes: float, first: int, seeds: int, rolling: bool, output: str) -> 
 
     Each seed is ``kedge sim run --drawn --seed SEED`` (or ``--rolling``). Exits with 1 when one failed.
     """
-    from kedge.sim.choosing import Choice
+    from kedge.sim.scenarios.choosing import Choice
 
     until, seed = time.monotonic() + minutes * 60.0, first
     while time.monotonic() < until and not (seeds and seed >= first + seeds):
@@ -181,8 +181,8 @@ def _run(
 ) -> int:  # fmt: skip
     """Run it, show what came of it, and return the exit status."""
     from kedge.master.serve import installed_modules
-    from kedge.sim.choosing import choose
-    from kedge.sim.run import run
+    from kedge.sim.runs.run import run
+    from kedge.sim.scenarios.choosing import choose
 
     scenario = choose(choice, installed_modules())
     result = run(scenario, tell=_teller(f"seed {scenario.seed}"))
@@ -190,7 +190,7 @@ def _run(
     if result.violations and shrinks:
         kept = _shrunk(scenario, result)
     if save is not None:
-        from kedge.sim.scenario import write_scenario
+        from kedge.sim.scenarios.scenario import write_scenario
 
         save.write_text(write_scenario(kept))
     if result.violations or not quiet:
@@ -206,8 +206,8 @@ def _all(scenario: Scenario):
 
 
 def _shrunk(scenario: Scenario, result: Result) -> Scenario:
-    from kedge.sim.run import run
-    from kedge.sim.shrink import shrink
+    from kedge.sim.runs.run import run
+    from kedge.sim.runs.shrink import shrink
 
     runs = 0
 

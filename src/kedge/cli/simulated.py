@@ -11,12 +11,12 @@ from kedge.lib.nodeset import fold
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from kedge.sim.result import Result, RolloutResult
+    from kedge.sim.runs.result import Result, RolloutResult
 
 
 def summary_lines(result: Result) -> Iterator[RenderableType]:
     """The summary of a run: what was done, what came of it, how long it took."""
-    from kedge.sim.watch import BUSY
+    from kedge.sim.watching.watch import BUSY
 
     shown = table("", "")
     span = duration(result.simulated_s)

@@ -28,24 +28,24 @@ from kedge.modules.port import Io
 from kedge.modules.power import reach
 from kedge.modules.scheduler import watching
 from kedge.modules.scheduler.driver import Driver
-from kedge.sim import traits
-from kedge.sim.bmc import Bmcs, SimulatedBmc
-from kedge.sim.clock import MachineClock
-from kedge.sim.head import Outside, Program
-from kedge.sim.loop import Loop
-from kedge.sim.machine import SimulatedMachine
-from kedge.sim.network import Network
-from kedge.sim.overlay import Overlay
-from kedge.sim.preparing import PASSWORD, head_address, prepare, secrets_of
-from kedge.sim.registry import Registry, finisher_of, skopeo_of
-from kedge.sim.rollout_watch import RolloutWatch
-from kedge.sim.scheduler import JobMix, SimulatedScheduler
-from kedge.sim.scheduler_driver import END as SCHEDULER
-from kedge.sim.scheduler_driver import SimulatedDriver
-from kedge.sim.tree import addresses_of, join_file, submasters_of
-from kedge.sim.watch import Watch
-from kedge.sim.web import Web
-from kedge.sim.world import World
+from kedge.sim.machines import traits
+from kedge.sim.machines.bmc import Bmcs, SimulatedBmc
+from kedge.sim.machines.machine import SimulatedMachine
+from kedge.sim.masters.head import Outside, Program
+from kedge.sim.masters.preparing import PASSWORD, head_address, prepare, secrets_of
+from kedge.sim.masters.tree import addresses_of, join_file, submasters_of
+from kedge.sim.services.registry import Registry, finisher_of, skopeo_of
+from kedge.sim.services.scheduler import JobMix, SimulatedScheduler
+from kedge.sim.services.scheduler_driver import END as SCHEDULER
+from kedge.sim.services.scheduler_driver import SimulatedDriver
+from kedge.sim.watching.rollout_watch import RolloutWatch
+from kedge.sim.watching.watch import Watch
+from kedge.sim.world.clock import MachineClock
+from kedge.sim.world.loop import Loop
+from kedge.sim.world.network import Network
+from kedge.sim.world.overlay import Overlay
+from kedge.sim.world.time import World
+from kedge.sim.world.web import Web
 from kedge.site.loading import load
 from kedge.stores.sqlite import SqliteStore
 

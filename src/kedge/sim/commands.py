@@ -17,8 +17,8 @@ from kedge.lib import nodeset
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
 from kedge.modules.scheduler.driver import OURS
-from kedge.sim import tree
 from kedge.sim.happening import Happening
+from kedge.sim.masters import tree
 
 if TYPE_CHECKING:
     from kedge.master.operations.operations import Operations

@@ -11,9 +11,9 @@ import pytest
 
 from kedge.master.modules.lanes import Lanes
 from kedge.master.process.supervisor import Supervisor
-from kedge.sim.clock import MachineClock
-from kedge.sim.loop import Killed, Loop, Slow
-from kedge.sim.world import World
+from kedge.sim.world.clock import MachineClock
+from kedge.sim.world.loop import Killed, Loop, Slow
+from kedge.sim.world.time import World
 
 
 class Bench:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kedge.sim.network import Address, Condition, Network
-from kedge.sim.world import World
+from kedge.sim.world.network import Address, Condition, Network
+from kedge.sim.world.time import World
 
 HEAD, NODE = ("10.0.0.1", 8471), ("10.0.0.2", 40001)
 

@@ -14,11 +14,11 @@ from kedge.cli.sim import sim
 from kedge.lib.errors import KedgeError
 from kedge.master.serve import installed_modules
 from kedge.modules.scheduler import orders
-from kedge.sim.choosing import Choice, choose
 from kedge.sim.happening import Happening
-from kedge.sim.result import Result, RolloutResult
-from kedge.sim.run import run
-from kedge.sim.scenario import Scenario
+from kedge.sim.runs.result import Result, RolloutResult
+from kedge.sim.runs.run import run
+from kedge.sim.scenarios.choosing import Choice, choose
+from kedge.sim.scenarios.scenario import Scenario
 
 QUICK = """
 max_unavailable: 1

@@ -13,20 +13,20 @@ import pytest
 
 from kedge.core.engine.engine import Engine
 from kedge.core.events import ConfiguredMany, NodeConfigured
-from kedge.sim.drawing import draw_scenario
 from kedge.sim.happening import Happening
-from kedge.sim.result import Result
-from kedge.sim.run import run
-from kedge.sim.scenario import Scenario
-from kedge.sim.shape import Shape
-from kedge.sim.shrink import shrink
+from kedge.sim.runs.result import Result
+from kedge.sim.runs.run import run
+from kedge.sim.runs.shrink import shrink
+from kedge.sim.scenarios.drawing import draw_scenario
+from kedge.sim.scenarios.scenario import Scenario
+from kedge.sim.scenarios.shape import Shape
 from kedge.sync.difference import NOTHING
 from kedge.sync.record import Incoming
 
 TELL = """
 import sys
-from kedge.sim.drawing import draw_scenario
-from kedge.sim.run import run
+from kedge.sim.scenarios.drawing import draw_scenario
+from kedge.sim.runs.run import run
 print(run(draw_scenario(int(sys.argv[1]))).digest)
 """
 

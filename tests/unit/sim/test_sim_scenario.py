@@ -10,12 +10,12 @@ import pytest
 
 from kedge.lib.errors import KedgeError
 from kedge.sim.commands import COMMANDS
-from kedge.sim.drawing import draw_scenario
-from kedge.sim.drawing_rollouts import draw_rolling
 from kedge.sim.faults import FAULTS
 from kedge.sim.happening import duration, seconds
-from kedge.sim.overlay import Overlay
-from kedge.sim.scenario import Scenario, read_scenario, write_scenario
+from kedge.sim.scenarios.drawing import draw_scenario
+from kedge.sim.scenarios.drawing_rollouts import draw_rolling
+from kedge.sim.scenarios.scenario import Scenario, read_scenario, write_scenario
+from kedge.sim.world.overlay import Overlay
 
 REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "scenarios.md"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kedge.sim.clock import WALL_BEGAN_AT, MachineClock
-from kedge.sim.streams import Streams
-from kedge.sim.world import World
+from kedge.sim.world.clock import WALL_BEGAN_AT, MachineClock
+from kedge.sim.world.streams import Streams
+from kedge.sim.world.time import World
 
 
 def test_things_happen_at_their_time_and_in_the_order_they_were_asked_for() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kedge.sim.bmc import SimulatedBmc
 from kedge.sim.cluster import Cluster
 from kedge.sim.faults.kind import Kind, Number, number_of
 from kedge.sim.happening import Happening
-from kedge.sim.overlay import Undo
+from kedge.sim.machines.bmc import SimulatedBmc
+from kedge.sim.world.overlay import Undo
 
 
 def _bmcs(cluster: Cluster, happening: Happening) -> list[SimulatedBmc]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from kedge.sim.cluster import Cluster
 from kedge.sim.faults.kind import Kind, Number, number_of, word_of
 from kedge.sim.happening import Happening
-from kedge.sim.head import Program
-from kedge.sim.overlay import Undo
+from kedge.sim.masters.head import Program
+from kedge.sim.world.overlay import Undo
 
 
 def _heads(cluster: Cluster, happening: Happening) -> list[Program]:

@@ -10,7 +10,7 @@ from kedge.core.kinds import Value
 from kedge.lib.errors import KedgeError
 from kedge.sim.cluster import Cluster
 from kedge.sim.happening import Happening, duration, seconds
-from kedge.sim.overlay import Undo
+from kedge.sim.world.overlay import Undo
 
 Begin = Callable[[Cluster, Happening], list[Undo]]
 On = Literal["nodes", "links", "bmcs", "heads", "registry", "scheduler"]

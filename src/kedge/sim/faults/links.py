@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from kedge.sim.cluster import Cluster
 from kedge.sim.faults.kind import Kind, Number, number_of, word_of
 from kedge.sim.happening import Happening
-from kedge.sim.network import Condition
-from kedge.sim.overlay import Undo
+from kedge.sim.world.network import Condition
+from kedge.sim.world.overlay import Undo
 
 WAYS = ("both", "out", "in")
 """``out``: only what the target sends; ``in``: only what it should receive."""

@@ -9,8 +9,8 @@ from typing import Any
 from kedge.sim.cluster import Cluster
 from kedge.sim.faults.kind import Kind, Number, number_of, word_of
 from kedge.sim.happening import Happening
-from kedge.sim.machine import SimulatedMachine
-from kedge.sim.overlay import Undo
+from kedge.sim.machines.machine import SimulatedMachine
+from kedge.sim.world.overlay import Undo
 
 
 def _once(name: str, summary: str, act: Callable[[SimulatedMachine], None]) -> Kind:

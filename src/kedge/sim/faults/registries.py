@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedge.sim.cluster import Cluster
 from kedge.sim.faults.kind import Kind, Number, number_of, word_of
 from kedge.sim.happening import Happening
-from kedge.sim.overlay import Undo
+from kedge.sim.world.overlay import Undo
 
 
 def _ill(name: str, summary: str, attribute: str) -> Kind:

@@ -1,0 +1,1 @@
+"""What must never happen in a simulated world, looked at while it happens: nodes, budgets, rollouts."""
