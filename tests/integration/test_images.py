@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,8 @@ from oci_images import (
     write_layout,
 )
 
-from kedge.lib.errors import KedgeError
-from kedge.modules.image import skopeo
+from kedge.lib.errors import KedgeError, NotNow
+from kedge.modules.image import importer, skopeo
 from kedge.modules.image.access import RegistryAccess
 from kedge.modules.image.blobs import blob_path, verify_blob
 from kedge.modules.image.importer import import_image
@@ -404,6 +405,35 @@ async def test_collection_keeps_what_is_named(
 def collect(state: Path, now_s: float, *, dry_run: bool = False) -> Collected:
     used = frozenset[str]().union(*named_blobs(state).values())
     return collect_blobs(state, used, now_s=now_s, dry_run=dry_run)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount")
+    yield place
+    run(["umount", str(place)])
+
+
+async def test_a_full_disk_is_told_before_and_meanwhile(
+    compute: str, access: RegistryAccess, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps()
+    for before in (True, False):
+        if not before:
+            monkeypatch.setattr(importer, "refuse_without_room", lambda *_: None)
+        with pytest.raises(NotNow) as caught:
+            await import_image(compute, "x86_64", small_disk, access=access, progress=steps)
+        assert caught.value.code == "image.no_space"
+        assert "kedge image prune --unused" in caught.value.next_step
+        assert str(small_disk) in caught.value.why
+        assert steps.any("pulling") is not before
+        assert read_records(small_disk) == []
+        assert not list((small_disk / "cache" / "work").iterdir())
 
 
 def still_whole(state: Path, record: ImageRecord) -> bool:

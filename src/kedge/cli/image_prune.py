@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kedge.cli.acting import act
+from kedge.cli.kinds import Span
 from kedge.cli.output import confirmed, console, show, tell, write
 from kedge.cli.session import output_option, yes_option
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
-
-
-class Age(click.ParamType[float]):
-    """A span of time, in seconds."""
-
-    name = "age"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """``90min``, ``12h``, ``7d``."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|m|h|d)", str(value))
-        if match is None:
-            self.fail("write it like 30min, 12h or 7d", param, ctx)
-        return float(match[1]) * UNITS[match[2]]
-
 
 @click.command()
 @click.option("--unused", is_flag=True, help="Remove images, too, that nobody needs.")
-@click.option("--older-than", type=Age(), default="1h", show_default=True, metavar="AGE",
+@click.option("--older-than", type=Span(), default="1h", show_default=True, metavar="SPAN",
               help="Only what nobody has imported or used for so long (30min, 12h, 7d).")  # fmt: skip
 @yes_option
 @click.option("--dry-run", is_flag=True, help="Only show what would go, and why the rest stays.")

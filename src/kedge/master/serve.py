@@ -19,6 +19,7 @@ from kedge.master.persistence.retention import keep_short
 from kedge.master.process.garbage import collect_seldom
 from kedge.master.process.host import Host
 from kedge.master.process.settings import Settings
+from kedge.master.process.space import watch_space
 from kedge.master.process.supervisor import Supervisor
 
 
@@ -81,6 +82,8 @@ def _begin(master: Master, settings: Settings, host: Host) -> None:
     supervisor.spawn("keep the engine's memory", master.memory.keep)
     supervisor.spawn("trim the log", partial(keep_short, master.store, host.clock, settings))
     supervisor.spawn("rollouts", master.rollouts.run)
+    watch = partial(watch_space, host, settings.state_dir, supervisor.failing)
+    supervisor.spawn("watch the space", watch)
     master.modules.start()
     if host.has_threads:
         master.watchdog.start()

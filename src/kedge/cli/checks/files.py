@@ -14,6 +14,7 @@ from kedge.cli.checks.finding import Finding, bad, good, note
 if TYPE_CHECKING:
     from kedge.master.process.settings import Settings
 
+MEND = "kedge image prune --unused"
 LEAST_BYTES = 2_000_000_000
 SMALL_BYTES = 10_000_000_000
 
@@ -26,9 +27,9 @@ def check_space(state_dir: Path) -> Finding:
     free = shutil.disk_usage(place).free
     words = f"{free / 1e9:.1f} GB are free at {place}"
     if free < LEAST_BYTES:
-        return bad("space", words, "Free some, or set state_dir to a larger file system")
+        return bad("space", words, f"{MEND}, or set state_dir to a larger file system")
     if free < SMALL_BYTES:
-        return note("space", f"{words}: enough for a few images")
+        return note("space", f"{words}: enough for a few images", MEND)
     return good("space", words)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,6 +57,10 @@ class Host:
     def open_store(self, state_dir: Path) -> Store:
         """The cluster's database; raises `KedgeError`."""
         return SqliteStore(state_dir / "kedge.db")
+
+    def free_bytes(self, place: Path) -> int:
+        """How much room there is on the file system of a folder."""
+        return shutil.disk_usage(place).free
 
     async def fetch(self, url: str, target: Path, most_bytes: int) -> None:
         """Write what ``url`` gives to a file; raises `KedgeError`, also where it is longer."""

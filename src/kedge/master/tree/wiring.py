@@ -17,6 +17,7 @@ from kedge.master.intent.wishes import Wishes
 from kedge.master.modules.io import MasterIo
 from kedge.master.operations.operations import Operations
 from kedge.master.persistence.late_writes import LateWrites
+from kedge.master.process import space
 from kedge.master.process.host import Host
 from kedge.master.process.secrets import Secrets
 from kedge.master.process.settings import Settings
@@ -30,6 +31,7 @@ from kedge.master.tree.submaster.branch import Branch
 from kedge.master.tree.submaster.copying import Copies
 from kedge.master.tree.submaster.inherited import SecretsFromAbove, SettingsFromAbove
 from kedge.master.tree.submaster.reporting import Reporter
+from kedge.master.tree.submaster.tidying import Tidy
 from kedge.master.tree.submaster.uplink import Uplink
 from kedge.modules.boot.place import boot_settings, find_place
 from kedge.stores.port import Store
@@ -139,6 +141,9 @@ class _Branch:
         self._reporter.operations, self._reporter.boot_id = parts.operations, parts.host.boot_id()
         self._uplink, self._supervisor = uplink, parts.supervisor
         self._copies = Copies(head, parts.io, uplink, parts.host)
+        is_low = partial(space.is_low, parts.host, settings.state_dir)
+        self._tidy = Tidy(parts.io, self._copies, is_low)
+        parts.io.claims_of = self._copies.claims
         parts.io.way_up, parts.io.parents_of = self._copies, self._branch.addresses
         parts.io.settings_above = SettingsFromAbove(uplink).of
         link.told = self._reporter.hears(parts.neighbours)
@@ -162,6 +167,7 @@ class _Branch:
         self._supervisor.spawn("renew the lease", self._branch.renew)
         self._supervisor.spawn("report upwards", self._reporter.report)
         self._supervisor.spawn("copy images", self._copies.keep)
+        self._supervisor.spawn("tidy copies", self._tidy.keep)
 
     def close(self) -> None:
         self._uplink.close()

@@ -31,6 +31,7 @@ from kedge.modules.image.registry import (
     pull_local,
     resolve,
 )
+from kedge.modules.image.room import refuse_without_room, saying_when_full
 from kedge.modules.image.skopeo import Skopeo, skopeo_for
 from kedge.modules.image.store import (
     ImageRecord,
@@ -86,7 +87,7 @@ async def import_image(
     registry = "" if isinstance(source, LocalSource) else source.registry
     tell("resolving", 0.0)
     await asyncio.to_thread(sweep_work, state_dir, time.time())
-    with work_folder(state_dir) as work:
+    with saying_when_full(state_dir, reference), work_folder(state_dir) as work:
         layers = work / "layers"
         layers.mkdir()
         with tools.skopeo(registry, access or RegistryAccess(), work) as skopeo:
@@ -101,6 +102,8 @@ async def import_image(
                     needed = await asyncio.to_thread(
                         layers_to_pull, state_dir, image.layers, flatten_above
                     )
+                    sizes = {each.digest: each.size_bytes for each in image.layers}
+                    refuse_without_room(state_dir, reference, sum(map(sizes.__getitem__, needed)))
                     await pull(skopeo, source, image, needed, layers, tell)
                 else:
                     return found

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from kedge.lib.errors import KedgeError
 from kedge.modules.image.access import RegistryAccess
+from kedge.modules.image.room import MAKE_ROOM, NO_SPACE
 
 _QUICK_TIMEOUT_S = 60.0
 _STALL_TIMEOUT_S = 120.0
@@ -234,10 +235,7 @@ def explain(output: str, source: str, access: RegistryAccess) -> KedgeError:
             "there is no such image",
             f"Look what there is: skopeo list-tags docker://{repository(where)}",
         ),
-        "image.no_space": (
-            "there is no space left for the image",
-            "Make room in the state directory; see what could go with: kedge image list",
-        ),
+        "image.no_space": (NO_SPACE, MAKE_ROOM),
         "image.layer_corrupt": (
             "a layer came damaged out of the registry",
             "Look at the registry's storage; pushing the image again may mend it",

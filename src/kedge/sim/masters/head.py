@@ -231,6 +231,9 @@ class Program:
         return adapted
 
 
+ROOM_BYTES = 1 << 40
+
+
 class SimulatedHost(Host):
     """A machine of the simulated world, as the master asks of it."""
 
@@ -251,6 +254,9 @@ class SimulatedHost(Host):
         engine = WatchedEngine(self._program, graph, self.random_number(), restart)
         self._program.engine = engine
         return engine
+
+    def free_bytes(self, place: Path) -> int:
+        return ROOM_BYTES
 
     async def fetch(self, url: str, target: Path, most_bytes: int) -> None:
         program = self._program

@@ -17,6 +17,7 @@ from kedge.master.tree.master.delegation import Delegation
 from kedge.master.tree.master.submasters import SubMaster
 from kedge.modules.image.module import imported
 from kedge.modules.image.pins import pinned, read_pins
+from kedge.modules.image.relation import reference_of
 from kedge.modules.image.store import ImageRecord, find_record, missing_blobs
 
 LOOK_S = 1.0
@@ -85,11 +86,19 @@ class Handing:
             elif subject in self._errors and known.answered.get(subject, wish) == wish:
                 known.answered[subject] = wish
                 found[IMAGE + subject] = pack({"error": self._errors[subject], "wish": wish})
-            elif subject not in self._importing:
+            elif subject not in self._importing and self._is_wanted(reference, arch):
                 self._errors.pop(subject, None)
                 known.answered.pop(subject, None)
                 self._importing[subject] = asyncio.create_task(self._bring(reference, arch))
         return found
+
+    def _is_wanted(self, reference: str, arch: str) -> bool:
+        """Whether any node wants it: a wish may be older than the site, and its image was removed."""
+        return any(
+            reference_of(node.configured("image.wanted")) == reference
+            and node.configured("boot.arch") == arch
+            for node in self._io.nodes().values()
+        )
 
     def _held(self, reference: str, arch: str) -> ImageRecord | None:
         state_dir = self._io.state_dir

@@ -7,7 +7,7 @@ which is authenticated; the blobs that they name come over HTTP from its boot se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -19,11 +19,13 @@ from kedge.master.process.host import Host
 from kedge.master.tree.entries import COMMON, IMAGE, LAYER0, WISH, of_kind, pack, unpack
 from kedge.master.tree.submaster.uplink import Uplink
 from kedge.modules.boot.layer0 import record as layer0
-from kedge.modules.image.blobs import Blob, has_blob, place_blob, work_folder
+from kedge.modules.image.blobs import Blob, blob_path, place_blob, work_folder
+from kedge.modules.image.keeping import use_blob
 from kedge.modules.image.module import look
 from kedge.modules.image.pins import pin, pinned, read_pins
 from kedge.modules.image.relation import reference_of
 from kedge.modules.image.store import ImageRecord, write_record
+from kedge.modules.port import ImageClaim
 
 LOOK_S = 1.0
 AGAIN_S = 10.0
@@ -61,6 +63,34 @@ class Copies:
         subject = name.removeprefix(IMAGE)
         return bool(told and told.get("error") and told.get("wish") == self._wished.get(subject))
 
+    def wish_for(self, wanted: Collection[str]) -> None:
+        """Go on wishing for what is wanted here and was copied before, and for nothing else, so that the
+        master hands down what a tag is pinned to, and takes back what nobody wants any more."""
+        pins = read_pins(self._io.state_dir)
+        changes: dict[str, bytes | None] = {}
+        for subject in wanted:
+            if subject in pins and subject not in self._wished:
+                self._wished[subject] = 0
+                changes[WISH + subject] = pack(0)
+        for subject in self._wished.keys() - wanted:
+            del self._wished[subject]
+            self._done.pop(IMAGE + subject, None)
+            self._failed.pop(IMAGE + subject, None)
+            changes[WISH + subject] = None
+        if changes:
+            self._uplink.report(changes)
+
+    def claims(self) -> list[ImageClaim]:
+        """The images that were handed down."""
+        found: list[ImageClaim] = []
+        for subject, raw in of_kind(self._uplink.entries, IMAGE).items():
+            told: Any = unpack(raw)
+            record: dict[str, Any] = (told.get("record") if told else None) or {}
+            reference, _, arch = subject.rpartition(" ")
+            digest = str(record.get("digest", ""))
+            found.append(ImageClaim("master", "handed down", reference, arch, digest))
+        return found
+
     async def keep(self) -> None:
         """Copy what is new, for as long as it is not cancelled."""
         while True:
@@ -85,20 +115,22 @@ class Copies:
     async def _place_layer0(self, name: str, told: Any) -> None:
         record = msgspec.convert(told, layer0.Layer0)
         firmware = [Blob(digest, -1) for digest in record.firmware.values()]
-        for blob in (record.initramfs, record.squashfs):
-            await self._blob(Blob(blob.blob, blob.size_bytes))
-        for blob in firmware:
-            await self._blob(blob)
-        layer0.save_record(self._io.state_dir, record)
+        with work_folder(self._io.state_dir):
+            for blob in (record.initramfs, record.squashfs):
+                await self._blob(Blob(blob.blob, blob.size_bytes))
+            for blob in firmware:
+                await self._blob(blob)
+            layer0.save_record(self._io.state_dir, record)
         self._head.journal.write("", "copy", name, after=record.digest)
 
     async def _place_image(self, name: str, told: Any) -> None:
         record = msgspec.convert(told, ImageRecord)
-        for blob in record.blobs():
-            await self._blob(blob)
         state_dir = self._io.state_dir
         reference, _, arch = name.removeprefix(IMAGE).rpartition(" ")
-        write_record(state_dir, record)
+        with work_folder(state_dir):  # what comes, or is here, stays until it is named
+            for blob in record.blobs():
+                await self._blob(blob)
+            write_record(state_dir, record)
         if pinned(read_pins(state_dir), reference, arch) != record.digest:
             pin(state_dir, reference, arch, record.digest)
             self._head.journal.write("", "copy", name, after=record.digest)
@@ -109,8 +141,10 @@ class Copies:
     async def _blob(self, blob: Blob) -> None:
         """Fetch a blob that is not here; raises `KedgeError` where it is not what its name says."""
         state_dir = self._io.state_dir
-        here = state_dir / "blobs" / "sha256" / blob.blob.removeprefix("sha256:")
-        if has_blob(state_dir, blob) or (blob.size_bytes < 0 and here.exists()):
+        here = blob_path(state_dir, blob.blob)
+        if blob.size_bytes < 0 and here.exists():
+            blob = Blob(blob.blob, here.stat().st_size)
+        if use_blob(state_dir, blob):
             return
         common = unpack(self._uplink.entries.get(COMMON))
         url = common["url"] if common is not None else ""
