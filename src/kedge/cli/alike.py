@@ -46,7 +46,14 @@ def alike(rows: Sequence[NodeRow], *, each: bool) -> list[list[NodeRow]]:
     groups: dict[tuple[str, ...], list[NodeRow]] = {}
     for row in rows:
         said = (skeleton(words, row.node) for words in (row.why, row.next))
-        key = (row.phase, row.power, row.stage, image_name(row.image), doing(row), *said)
+        key = (
+            row.phase,
+            row.power + str("power.read" in row.failures),
+            row.stage,
+            image_name(row.reference or row.image),
+            doing(row),
+            *said,
+        )
         groups.setdefault(key, []).append(row)
     return list(groups.values())
 

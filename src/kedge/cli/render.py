@@ -28,6 +28,8 @@ COLOURS = {
     "blocked": "red",
     "quarantined": "bold red",
 }
+POWER = "power.read"
+"""The question after the power: where it has no answer, what was seen last is shown with a question mark."""
 LEFT_ALONE = ("held", "quarantined")
 DIFF = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
@@ -91,9 +93,9 @@ def _cells(group: Sequence[NodeRow], now: float) -> list[Text | str]:
         named,
         Text(row.phase, style=COLOURS.get(row.phase, "")),
         duration(now - min(one.since for one in group)),
-        row.power,
+        f"{row.power}?" if POWER in row.failures else row.power,
         row.stage,
-        image_name(row.image),
+        image_name(row.reference or row.image),
         doing(row),
         together([one.why for one in group], row.node, named),
         together([one.next for one in group], row.node, nodes if named == nodes else "NODESET"),

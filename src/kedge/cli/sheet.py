@@ -41,9 +41,12 @@ def node_sheet(found: Mapping[str, Any]) -> list[RenderableType]:
     about.show_header = False
     parts += [about, Text(""), origin_table(found.get("configured", {})), Text("")]
     seen = table("variable", "discovered", "age", "by", "seen at")
+    symbols: Mapping[str, str] = found.get("symbols", {})
     for name, entry in found.get("discovered", {}).items():
+        if entry["value"] in (None, "") and name not in symbols:
+            continue
         age, at = duration(now - entry["at"]), clock(entry["at"])
-        seen.add_row(name, cell(entry["value"]), age, entry["by"], at)
+        seen.add_row(name, _seen(entry["value"], symbols.get(name, "")), age, entry["by"], at)
     parts.append(seen)
     if found.get("facts"):
         facts = table("fact", "value")
@@ -51,6 +54,13 @@ def node_sheet(found: Mapping[str, Any]) -> list[RenderableType]:
             facts.add_row(name, cell(value))
         parts += [Text(""), facts]
     return parts
+
+
+def _seen(value: Any, symbol: str) -> str:
+    """A discovered value; in the place of one that is not known, what it is taken to be."""
+    if value is not None:
+        return cell(value)
+    return f"unknown, taken to be {symbol}" if symbol not in ("", "unknown") else "unknown"
 
 
 def _words(value: Any) -> str:

@@ -30,7 +30,8 @@ class About(Struct):
 
 
 class NodeRow(Struct):
-    """One node: which phase, since when (seconds since the epoch), why, and what is next."""
+    """One node: which phase, since when (seconds since the epoch), why, and what is next. ``image`` is what
+    runs there, ``reference`` its name where it is the wanted one."""
 
     node: str
     phase: Phase
@@ -48,6 +49,7 @@ class NodeRow(Struct):
     owner: str = ""
     failures: dict[str, str] = field(default_factory=dict[str, str])
     group: str = ""
+    reference: str = ""
 
 
 class ConfiguredValue(Struct):

@@ -10,6 +10,7 @@ from test_cli_render import row, seen
 from kedge.cli import render
 from kedge.cli.budgets import queue_lines
 from kedge.cli.event_folding import folded
+from kedge.cli.sheet import node_sheet
 from kedge.cli.why import lines
 from kedge.shapes.log import EventRow, LinkRow, WhyRow
 from kedge.shapes.paths import BudgetRow
@@ -141,3 +142,31 @@ def test_queues_of_many_racks_are_one_line() -> None:
     assert len(few) == 2 and "3 nodes waiting for power.inrush of rack 1: 2 of 2 used by" in few[0]
     many = queue_lines([*(pool(number) for number in range(40)), pool(1, "out_of_service")])
     assert len(many) == 2 and many[0].startswith("120 nodes waiting for power.inrush of 40 pools (")
+
+
+def test_what_cannot_be_asked_has_a_question_mark_and_a_known_image_its_name() -> None:
+    digest = "sha256:" + "a" * 64
+    rows = [
+        row("n1", image=digest, reference="registry:5000/compute:1"),
+        row("n2", image=digest, failures={"power.read": "the BMC does not answer"}),
+    ]
+    first, second = seen(render.status_table(rows, 161.0)).splitlines()[1:]
+    assert " on " in first and " compute:1 " in first
+    assert " on? " in second and " sha256:aaaaaaaaaaaa " in second
+
+
+def test_what_is_taken_to_be_is_told_from_what_was_seen() -> None:
+    def entry(value: Any) -> dict[str, Any]:
+        return {"value": value, "at": 0.0, "by": "agent"}
+
+    found = {
+        "node": "n1", "phase": "waiting", "since": 0.0,
+        "symbols": {"boot.stage": "stuck", "health.verdict": "unknown"},
+        "discovered": {
+            "boot.stage": entry(None), "health.verdict": entry(None), "scheduler.jobs": entry(None),
+        },
+    }  # fmt: skip
+    text = seen(*node_sheet(found))
+    assert "unknown, taken to be stuck" in text and "scheduler.jobs" not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("health.verdict")]
+    assert line.split()[1] == "unknown" and "taken" not in line

@@ -142,3 +142,17 @@ def test_a_poll_that_fails_still_waits_for_an_answer() -> None:
     assert world.condition().failures["power.read"] == "no answer. ping it"
     world.see(boot_stage="running")  # which its BMC did not say
     assert "power.read" in world.condition().failures
+
+
+def test_a_node_that_changed_by_itself_some_times_says_so_until_that_is_forgotten() -> None:
+    world = World(surprise_refill_s=300)
+    world.up()
+    world.wait(100)
+    for times in range(1, 4):
+        world.tell(Observed("n1", {"power.state": "off"}, "bmc"))
+        world.tell(Observed("n1", UP, "agent"), 10)
+        told = world.condition().failures.get("unrest", "")
+        assert (f"changed by itself {times} times lately" in told) == (times >= 2)
+    assert world.condition().phase == "converged"
+    world.wait(900)
+    assert "unrest" not in world.condition().failures

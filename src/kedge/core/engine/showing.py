@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from kedge.core.condition import Condition, PlannedStep, RunningStep
@@ -14,6 +15,9 @@ from kedge.core.engine.requests import goals_now
 from kedge.core.explain import reasons
 from kedge.core.paths import planned_steps
 from kedge.core.planner.task import Goals
+
+RESTLESS = 2
+"""So often a node may have changed by itself before that is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ def condition(common: Common, record: Record) -> Condition:
     failures: dict[str, str] = {}
     for number, deaf in sorted((record.deaf or {}).items()):
         failures[compiled.asks[number].discovery.name] = _failure(deaf.reason, deaf.next_step)
+    changes = _own_changes(common, record)
+    if changes >= RESTLESS:
+        often = f"it changed by itself {changes} times lately (kedge events {record.name})"
+        failures["unrest"] = often
     plan: tuple[PlannedStep, ...] = ()
     given_up: tuple[str, ...] = ()
     if episode is not None:
@@ -68,6 +76,13 @@ def condition(common: Common, record: Record) -> Condition:
         given_up=given_up,
         failures=failures,
     )
+
+
+def _own_changes(common: Common, record: Record) -> int:
+    """How often the node changed by itself lately, as far as that is not forgotten."""
+    settings = common.settings
+    refill = (common.now - record.refilled_at) / settings.surprise_refill_s
+    return math.ceil(settings.surprises - min(settings.surprises, record.surprises + refill))
 
 
 def _since(record: Record) -> float:

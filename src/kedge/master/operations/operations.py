@@ -31,7 +31,14 @@ from kedge.master.operations.previews import Previews
 from kedge.master.operations.releases import ReleaseOperations
 from kedge.master.operations.rollouts import RolloutOperations
 from kedge.master.operations.tree import TreeOperations
-from kedge.master.operations.wording import goals_of, next_step, reason_of, rows, written
+from kedge.master.operations.wording import (
+    goals_of,
+    next_step,
+    reason_of,
+    reference_of,
+    rows,
+    written,
+)
 from kedge.master.persistence.journal import Journal, event_row
 from kedge.master.process.supervisor import Supervisor
 from kedge.site.model import Origin
@@ -282,6 +289,7 @@ class Operations:
             "power": condition.discovered.get("power.state", "unknown"),
             "stage": condition.discovered.get("boot.stage", "unknown"),
             "image": node.seen("image.running"),
+            "reference": reference_of(node),
             "step": condition.running[0].mutation if condition.running else "",
             "progress": progress if isinstance(progress, dict) else None,
             "hold": node.configuration.hold,

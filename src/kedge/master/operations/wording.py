@@ -39,6 +39,14 @@ def reason_of(condition: Condition, node: NodeState, telling: Iterable[str]) -> 
     return f"{condition.why}, but {silent}"
 
 
+def reference_of(node: NodeState) -> str:
+    """The reference of the image that runs on a node; empty where it is not the wanted one."""
+    wanted, running = node.configured("image.wanted"), node.seen("image.running")
+    if not isinstance(wanted, dict) or running is None or wanted.get("digest") != running:
+        return ""
+    return str(wanted.get("reference") or "")
+
+
 def path_rows(
     steps: Sequence[PlannedStep], reasons: Sequence[str], graph: Graph
 ) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def verify_blob(state_dir: Path, digest: str) -> None:
             "image.blob_missing",
             "this file is gone",
             where=str(path),
-            next_step="Import the image again",
+            next_step="Import the image again: kedge image import REFERENCE",
         ) from None
     if actual != digest:
         raise KedgeError(

@@ -173,5 +173,6 @@ def _corrupt(where: str, why: str) -> KedgeError:
         "this layer is damaged",
         where=where,
         why=why,
-        next_step="Import the image again; if it stays so, push it to the registry again",
+        next_step="Import the image again (kedge image import REFERENCE); if it stays so, push it to "
+        "the registry again",
     )
