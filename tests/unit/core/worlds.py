@@ -92,3 +92,19 @@ class World:
 
     def step_id(self, mutation: str, node: str = "n1") -> str:
         return next(r.step_id for r in self.condition(node).running if r.mutation == mutation)
+
+
+def boot(world: World, node: str = "n1") -> None:
+    """From off to running, the world doing what it is told."""
+    world.see(node, power_state="on")
+    world.see(node, boot_stage="loader")
+    world.see(node, boot_stage="layer0")
+    world.tell(Observed(node, {"boot.stage": "running", "image.running": "wanted"}, "agent"), 1)
+
+
+def change_image(world: World) -> None:
+    """The configured image changes while the node runs."""
+    world.tell(
+        Observed("n1", {"image.running": "kernel", "image.ready": "missing"}, "apply", fresh=False)
+    )
+    world.tell(NodeConfigured("n1", RUNNING))

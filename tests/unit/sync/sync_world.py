@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kedge.sync.child import Child, ChildOptions
+from kedge.sync.events import Joined, Refused
 from kedge.sync.parent import Parent, ParentOptions
 from kedge.sync.transfer import Receiving
 from kedge.sync.v1 import sync_pb2 as pb
@@ -149,3 +150,20 @@ def said_by(receiver: Receiving) -> pb.FragmentAck:
     ack = pb.FragmentAck()
     receiver.acknowledge(ack)
     return ack
+
+
+def joined_world(**options: float) -> World:
+    """A parent and a child that has joined it, reported, and been configured."""
+    world = World()
+    parent = world.parent(**options)
+    parent.admit("n1", FIRST, TOKEN, 100.0)
+    parent.set_configured("n1", {"node": b"{}"})
+    world.child("n1").set_discovered("boot.stage", b'"layer0"')
+    world.run(1.0)
+    assert len(world.took("head", Joined)) == 1
+    return world
+
+
+def reasons(world: World, name: str = "head") -> list[str]:
+    """Why ``name`` was refused, or refused others."""
+    return [event.reason for event in world.took(name, Refused)]
