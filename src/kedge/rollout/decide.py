@@ -128,7 +128,7 @@ def _waits_for_nodes(rollout: Rollout, progress: Progress, survey: Survey, now: 
         silent = [n for n in stage.nodes if n in survey.silent]
         if ready:
             waits.append(
-                f"for room: {survey.out} nodes are out of service, {rollout.most_out} may be"
+                _room(rollout, survey)
                 if survey.out >= rollout.most_out
                 else f"for room in their failure domains: {some(ready)}"
             )
@@ -141,6 +141,10 @@ def _waits_for_nodes(rollout: Rollout, progress: Progress, survey: Survey, now: 
     return waits
 
 
+def _room(rollout: Rollout, survey: Survey) -> str:
+    return f"for room: at most {rollout.most_out} out of service, now {some(survey.outside)}"
+
+
 def _silent(nodes: list[str]) -> str:
     return f"for the scheduler, or the nodes themselves, to tell of {some(nodes)}"
 
@@ -148,7 +152,8 @@ def _silent(nodes: list[str]) -> str:
 def _flying(flying: Mapping[str, View], now: float) -> str:
     busy = {node: view.busy_until for node, view in flying.items() if view.busy_until > 0}
     if not busy:
-        return f"for {some(list(flying))} to come back"
+        nodes = some(list(flying))
+        return f"for {nodes} to come back (kedge status {nodes.partition(' ')[0]})"
     soon = max(0.0, min(busy.values()) - now)
     others = len(flying) - len(busy)
     more = f", and for {others} to come back" if others else ""
@@ -248,8 +253,7 @@ def _back(
         )
         return Decision(progress, actions, (f"{some(chosen)} to go back",))
     if home:
-        wait = f"for room: {survey.out} nodes are out of service, {rollout.most_out} may be"
-        return Decision(progress, waits=(wait,))
+        return Decision(progress, waits=(_room(rollout, survey),))
     if silent:
         return Decision(progress, waits=(_silent(silent),))
     if survey.flying:

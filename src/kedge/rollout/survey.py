@@ -18,7 +18,7 @@ class Survey:
     ``free`` too (out of service already), ``aside`` cannot (with the reason), ``silent`` ones cannot
     because the scheduler tells nothing of them.
     ``out`` counts all that take no jobs or are about to take none (whatever the reason: a node that is
-    not as configured may be drained at any moment), ``out_of`` by attribute and value.
+    not as configured may be drained at any moment), ``out_of`` by attribute and value; ``outside`` are they.
     """
 
     done: dict[str, View] = field(default_factory=dict[str, View])
@@ -30,6 +30,7 @@ class Survey:
     aside: dict[str, str] = field(default_factory=dict[str, str])
     silent: dict[str, None] = field(default_factory=dict[str, None])
     out: int = 0
+    outside: list[str] = field(default_factory=list[str])
     out_of: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
     on_release: set[str] = field(default_factory=set[str])
@@ -80,6 +81,7 @@ def look(rollout: Rollout, progress: Progress, views: Mapping[str, View]) -> Sur
             found.free[node] = view
         if out:
             found.out += 1
+            found.outside.append(node)
             for attribute in rollout.most_out_of:
                 pool = attribute, view.domains.get(attribute, "")
                 found.out_of[pool] = found.out_of.get(pool, 0) + 1

@@ -203,3 +203,13 @@ def test_a_forecast_knows_the_jobs_and_the_room() -> None:
     held = {n: View("A", True, True, aside="held") for n in NODES}
     stuck = forecast(rollout(), BEGIN, held, {}, NOW)
     assert stuck.end_s == -1 and "held" in stuck.stuck
+
+
+def test_a_rollout_that_does_not_move_says_who_is_in_the_way() -> None:
+    drained = View("A", False, True, aside="drained by person")
+    found = decide(rollout(), BEGIN, fleet(n3=drained, n4=drained), NOW)
+    assert found.actions == ()
+    assert found.waits == ("for room: at most 2 out of service, now n[3-4]",)
+    stages = (Stage("canary", NODES, 1), Stage("rest", NODES, 8))
+    found = decide(rollout(stages=stages), BEGIN, fleet(n1=AWAY), NOW)
+    assert found.waits == ("for n1 to come back (kedge status n1)",)

@@ -38,6 +38,5 @@ class Reading:
             self.cluster = None
         if error != self.error:
             self._io.event("", "scheduler", "read", error or "it can be read again")
-            busy = f"{error}. Its nodes count as busy: nothing that disturbs one begins"
-            self._io.degraded("scheduler", busy if error else "")
+            self._io.degraded("scheduler", error)
         self.error = error
