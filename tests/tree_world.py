@@ -203,6 +203,8 @@ class World:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.machines = Machines()
+        self.more: list[Module] = []
+        """Other modules of every process."""
         self.ports = {name: free_port() for name in ("master", "sm1", "sm2")}
         self.up: dict[str, Master] = {}
         self.agents: dict[str, LittleAgent] = {}
@@ -232,7 +234,9 @@ class World:
         )
         stack = AsyncExitStack()
         module = self.machines.module(self.ports[name])
-        self.up[place] = await stack.enter_async_context(running(settings, [module], Host()))
+        self.up[place] = await stack.enter_async_context(
+            running(settings, [module, *self.more], Host())
+        )
         self._stacks[place] = stack
         return self.up[place]
 
@@ -307,9 +311,10 @@ class World:
 
 
 @asynccontextmanager
-async def tree_world(home: Path) -> AsyncGenerator[World]:
+async def tree_world(home: Path, *more: Module) -> AsyncGenerator[World]:
     """A master with two sub-masters that were added and are not started."""
     world = World(home)
+    world.more = [*more]
     booting = asyncio.create_task(world.boot())
     try:
         await world.start("master")

@@ -10,6 +10,7 @@ import asyncio
 import json
 from pathlib import Path
 
+from kedge.lib.errors import NotNow
 from kedge.master.modules.io import MasterIo
 from kedge.master.process.supervisor import Supervisor, outcome
 from kedge.master.tree.entries import IMAGE, LAYER0, pack
@@ -31,7 +32,7 @@ class Handing:
     def __init__(self, delegation: Delegation, io: MasterIo, supervisor: Supervisor) -> None:
         self._tree, self._io, self._supervisor = delegation, io, supervisor
         self._importing: dict[str, asyncio.Task[None]] = {}
-        self._errors: dict[str, str] = {}
+        self._errors: dict[str, dict[str, object]] = {}
         self._looked: object = None
 
     async def keep(self) -> None:
@@ -85,7 +86,7 @@ class Handing:
                 found[IMAGE + subject] = pack({"record": record.as_json()})
             elif subject in self._errors and known.answered.get(subject, wish) == wish:
                 known.answered[subject] = wish
-                found[IMAGE + subject] = pack({"error": self._errors[subject], "wish": wish})
+                found[IMAGE + subject] = pack({**self._errors[subject], "wish": wish})
             elif subject not in self._importing and self._is_wanted(reference, arch):
                 self._errors.pop(subject, None)
                 known.answered.pop(subject, None)
@@ -114,7 +115,7 @@ class Handing:
 
         error = await outcome(work)
         if error is not None:
-            self._errors[subject] = str(error)
+            self._errors[subject] = {"error": str(error), "later": isinstance(error, NotNow)}
             self._io.event("", "image", reference, f"a sub-master wishes for it: {error}")
         del self._importing[subject]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from kedge.lib.errors import KedgeError
+from kedge.lib.errors import KedgeError, NotNow
 from kedge.master.engine.head import Head
 from kedge.master.modules.io import MasterIo
 from kedge.master.process.host import Host
@@ -24,6 +24,7 @@ from kedge.modules.image.keeping import use_blob
 from kedge.modules.image.module import look
 from kedge.modules.image.pins import pin, pinned, read_pins
 from kedge.modules.image.relation import reference_of
+from kedge.modules.image.room import saying_when_full
 from kedge.modules.image.store import ImageRecord, write_record
 from kedge.modules.port import ImageClaim
 
@@ -39,7 +40,7 @@ class Copies:
     def __init__(self, head: Head, io: MasterIo, uplink: Uplink, host: Host) -> None:
         self._head, self._io, self._uplink, self._host = head, io, uplink, host
         self._done: dict[str, bytes] = {}
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, tuple[str, type[KedgeError]]] = {}
         self._wished: dict[str, int] = {}
 
     async def fetch(self, topic: str, subject: str) -> None:
@@ -51,10 +52,12 @@ class Copies:
         self._uplink.report({WISH + subject: pack(self._wished[subject])})
         while name not in self._done or self._refused(name):
             if name in self._failed:
-                raise KedgeError("image.not_copied", self._failed[name], where=subject)
+                why, kind = self._failed[name]
+                raise kind("image.not_copied", why, where=subject)
             if self._refused(name):
                 told = unpack(self._uplink.entries[name])
-                raise KedgeError("image.not_handed", told["error"], where=subject)
+                kind = NotNow if told.get("later") else KedgeError
+                raise kind("image.not_handed", told["error"], where=subject)
             await asyncio.sleep(LOOK_S / 2)
 
     def _refused(self, name: str) -> bool:
@@ -104,8 +107,9 @@ class Copies:
         try:
             await place(name, unpack(raw)["record"])
         except (KedgeError, msgspec.ValidationError) as error:
-            if self._failed.get(name) != str(error):
-                self._failed[name] = str(error)
+            failed = str(error), NotNow if isinstance(error, NotNow) else KedgeError
+            if self._failed.get(name) != failed:
+                self._failed[name] = failed
                 self._head.journal.write("", "copy", name, after="failed", cause=str(error))
             await asyncio.sleep(LOOK_S)
             return
@@ -150,7 +154,7 @@ class Copies:
         url = common["url"] if common is not None else ""
         if not url:
             raise KedgeError("copy.no_url", "the master has not said where its blobs are")
-        with work_folder(state_dir) as folder:
+        with saying_when_full(state_dir, blob.blob), work_folder(state_dir) as folder:
             part = folder / "blob"
             most_bytes = blob.size_bytes if blob.size_bytes >= 0 else FIRMWARE_BYTES
             await self._host.fetch(f"{url}/blobs/{blob.blob}", part, most_bytes)
