@@ -35,6 +35,7 @@ verdict = module.variable(
     Enum(("pass", "fail")),
     while_={"boot.stage": "running"},
     summary="Whether the node passed all its checks in this boot",
+    by_hand="Mend what the check names: it is run again in every round, and the node returns when it passes",
 )
 standing = module.variable(
     "standing",

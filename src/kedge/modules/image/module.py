@@ -158,8 +158,8 @@ module.edge(
     summary="Fetch, verify and mount the image on the node and start its init",
     handler=activate,
     hints={
-        "": "Look at its console. An init that only takes long: "
-        "kedge node set {node} image.start_within_s=SECONDS"
+        "": "See to what the reason names, and look at its console (an init that only takes long: "
+        "kedge node set {node} image.start_within_s=SECONDS)"
     },
 )
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kedge.lib.errors import KedgeError
+from kedge.lib.errors import KedgeError, NotNow
 from kedge.modules.image.access import RegistryAccess
 from kedge.modules.image.room import MAKE_ROOM, NO_SPACE
 
@@ -148,11 +148,11 @@ async def _communicate(
             if count != seen:
                 deadline, seen = clock.time() + timeout_s, count
             if not reading.done() and clock.time() >= deadline:
-                raise KedgeError(
+                raise NotNow(
                     "image.registry_silent",
                     f"the registry sent nothing for {timeout_s:.0f} s",
                     where=_plain(source),
-                    next_step="Look at the registry and the network, then import the image again",
+                    next_step="Look at the registry and the network; it is tried again by itself",
                 )
         out, err, _ = await reading
         return out, err
@@ -211,6 +211,7 @@ _CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def explain(output: str, source: str, access: RegistryAccess) -> KedgeError:
+    """What skopeo means. A registry that is not reached is no failure of the image: it is tried again."""
     lowered = output.lower()
     code = next(
         (code for code, marks in _CAUSES if any(mark.lower() in lowered for mark in marks)),
@@ -229,7 +230,7 @@ def explain(output: str, source: str, access: RegistryAccess) -> KedgeError:
         ),
         "image.auth_refused": (
             f"the registry refused us ({user})",
-            "Check the registry's credentials in the secrets file",
+            "Correct them: kedge secret set NAME (image.registries in kedge.yaml says which)",
         ),
         "image.not_found": (
             "there is no such image",
@@ -242,10 +243,11 @@ def explain(output: str, source: str, access: RegistryAccess) -> KedgeError:
         ),
         "image.registry_down": (
             "the registry does not answer",
-            "Look whether it runs and whether this machine reaches it",
+            "Look whether it runs and whether this machine reaches it; it is tried again by itself",
         ),
     }.get(code, ("the image could not be pulled", "Try by hand: skopeo inspect " + source))
-    return KedgeError(code, what, where=where, why=_last_message(output), next_step=next_step)
+    kind = NotNow if code == "image.registry_down" else KedgeError
+    return kind(code, what, where=where, why=_last_message(output), next_step=next_step)
 
 
 def _last_message(output: str) -> str:
