@@ -52,12 +52,14 @@ def _share(row: BudgetRow) -> str:
 
 
 def queue_lines(rows: Sequence[BudgetRow]) -> list[str]:
-    """One line for each pool that somebody waits for; one for all of a budget where these are many."""
+    """One line for each pool that somebody waits for; one for all of a budget where these are many. Who waits
+    for a full rack waits in the queue of the cluster too, which is not what is missing."""
     from kedge.cli.render import count, pool_name, short
 
     pools: dict[str, list[BudgetRow]] = {}
+    full = {row.budget for row in rows if row.waiting_count and _is_full(row)}
     for row in rows:
-        if row.waiting_count:
+        if row.waiting_count and (_is_full(row) or row.budget not in full):
             pools.setdefault(row.budget, []).append(row)
     many = {budget: found for budget, found in pools.items() if len(found) > POOLS_MOST}
     lines = [
@@ -68,6 +70,11 @@ def queue_lines(rows: Sequence[BudgetRow]) -> list[str]:
     return lines + [
         f"{count(row.waiting_count, 'node')} waiting for {row.budget} of {pool_name(row.pool)}: "
         f"{row.used} of {row.limit} used by {short(row.users) or 'nobody'}"
-        for row in rows
-        if row.waiting_count and row.budget not in many
+        for budget, found in pools.items()
+        if budget not in many
+        for row in found
     ]
+
+
+def _is_full(row: BudgetRow) -> bool:
+    return row.used >= (row.limit if row.share is None else min(row.limit, row.share))

@@ -170,3 +170,12 @@ def test_what_is_taken_to_be_is_told_from_what_was_seen() -> None:
     assert "unknown, taken to be stuck" in text and "scheduler.jobs" not in text
     (line,) = [line for line in text.splitlines() if line.startswith("health.verdict")]
     assert line.split()[1] == "unknown" and "taken" not in line
+
+
+def test_who_waits_for_a_rack_is_not_said_to_wait_for_a_cluster_that_has_room() -> None:
+    room = BudgetRow("out_of_service", "cluster", True, 200, 5, "n[1-5]", "", "n[6-9]", 4, ["n6"])
+    rack = BudgetRow("out_of_service", "rack 3", True, 5, 5, "n[1-5]", "", "n[6-9]", 4, ["n6"])
+    assert [line.partition(":")[0] for line in queue_lines([room, rack])] == [
+        "4 nodes waiting for out_of_service of rack 3"
+    ]
+    assert len(queue_lines([room])) == 1

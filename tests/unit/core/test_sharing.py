@@ -29,6 +29,16 @@ def test_a_step_takes_all_its_budgets_or_none_and_waits_in_turn() -> None:
     assert budgets.take("b/on", (rack, boot)) and budgets.take("c/on", (boot,))
 
 
+def test_a_pool_that_is_full_is_named_before_one_where_others_come_first() -> None:
+    budgets = Budgets()
+    cluster, rack = ("out", "cluster"), ("out", "rack3")
+    budgets.limit(cluster, 200)
+    budgets.limit(rack, 1)
+    assert budgets.take("a", (cluster, rack))
+    assert not budgets.take("b", (cluster, rack)) and not budgets.take("c", (cluster, rack))
+    assert budgets.waits_for("c") == Lack(rack, 1, 1, 1)
+
+
 def test_of_a_shared_limit_only_the_share_is_used() -> None:
     budgets, pool = Budgets(), ("inrush", "cluster")
     budgets.limit(pool, 3, 0)

@@ -29,7 +29,7 @@ Pools = tuple[Pool, ...]
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """What a waiter lacks: the first pool that is full or where others come first. ``share`` is what
+    """What a waiter lacks: the first pool that is full, or where others come first. ``share`` is what
     may be used here of a limit that others share (None: all of it)."""
 
     pool: Pool
@@ -218,13 +218,15 @@ class Budgets:
         return any(queue.limit and queue.most < queue.used for queue in queues)
 
     def waits_for(self, holder: str) -> Lack | None:
-        """What a waiter lacks; None for one that does not wait, or could take it now."""
+        """What a waiter lacks (a full pool goes first); None for one that does not wait, or could take it."""
+        found: list[Lack] = []
         for pool in self._wants.get(holder, ()):
             queue = self._queues[pool]
             ahead = queue.line.ahead(self._tickets[holder])
             if holder not in queue.counted and (ahead or not queue.free):
-                return Lack(pool, queue.limit, queue.used, ahead, queue.share, queue.others)
-        return None
+                lack = Lack(pool, queue.limit, queue.used, ahead, queue.share, queue.others)
+                found.insert(len(found) if queue.free else 0, lack)
+        return found[0] if found else None
 
     def users(self, pool: Pool, most: int = 0) -> list[str]:
         """Who uses a pool, those that hold it first; at most ``most`` of them (0: all)."""
