@@ -104,14 +104,17 @@ class SubMaster:
 
     def cut_uplink(self) -> None:
         """Nothing passes between it and the master; machines and BMCs are reached as before."""
-        host = MASTER.partition(":")[0]
+        self.cut(MASTER.partition(":")[0])
+
+    def cut(self, host: str) -> None:
+        """Nothing passes between it and one address."""
         rules = f"""table inet cut {{
  chain in {{ type filter hook input priority 0; ip saddr {host} drop; }}
  chain out {{ type filter hook output priority 0; ip daddr {host} drop; }}
 }}"""
         ip("netns", "exec", self.namespace, "nft", rules)
 
-    def mend_uplink(self) -> None:
+    def mend(self) -> None:
         """The cut is over."""
         ip("netns", "exec", self.namespace, "nft", "delete table inet cut")
 
@@ -157,6 +160,17 @@ class TreeCluster(Cluster):
         for file in self.site.iterdir():
             file.unlink()
         (self.site / "cluster.yaml").write_text(SITE)
+
+    def files(self, node: str) -> str:
+        """The digest of the host files that a node has."""
+        return str(self.node(node)["facts"]["files.running"])
+
+    def until_event(self, node: str, after: int, subject: str, timeout_s: float = 90.0) -> None:
+        """Wait until something is in the log."""
+        deadline = time.monotonic() + timeout_s
+        while not [e for e in self.events(node, after=after) if e["subject"] == subject]:
+            assert time.monotonic() < deadline, self.report(self.rows())
+            time.sleep(1)
 
     def submasters(self) -> dict[str, dict[str, Any]]:
         """``kedge submaster list``, by name."""
