@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from test_engine import ending, heal, storm
 from test_together import Driven, anonymous, random_event
 from truths import Truth
 
+from fake_modules import modules
 from kedge.core.engine.translation import Translation, equivalent
 from kedge.core.events import (
     BudgetSet,
@@ -33,9 +32,6 @@ from kedge.core.module import Module
 from kedge.core.mutation import Mutation
 from kedge.core.variable import Variable
 from kedge.lib.errors import KedgeError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "core"))
-from fake_modules import modules
 
 SCALE = int(os.environ.get("KEDGE_TEST_SCALE", "1"))
 

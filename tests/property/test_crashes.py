@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from pathlib import Path
 
 import pytest
 from truths import Truth
 
+from fake_modules import modules
 from kedge.core.engine import Engine
 from kedge.core.events import BudgetSet, Effect, NodeConfigured, Noted, Requested
 from kedge.core.graph import Graph
 from kedge.master.engine.memory import Memory
 from kedge.stores.sqlite import SqliteStore
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "core"))
-from fake_modules import modules
 
 SCALE = int(os.environ.get("KEDGE_TEST_SCALE", "1"))
 NODES = ("held", "off", "plain", "sick")

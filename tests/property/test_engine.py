@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from random_graphs import random_goals, random_graph, random_state
 from truths import Truth
 
+from fake_modules import modules
 from kedge.core.events import BudgetSet, Retried
 from kedge.core.graph import Graph
 from kedge.core.planner.cache import Planner
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "core"))
-from fake_modules import modules
 
 SCALE = int(os.environ.get("KEDGE_TEST_SCALE", "1"))
 

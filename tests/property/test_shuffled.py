@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import asdict
 
+from fake_modules import modules
 from kedge.core.engine import Engine
 from kedge.core.events import NodeConfigured, Observed, StartDiscovery, StartStep, StepFailed, Tick
 from kedge.core.graph import Graph
 from kedge.core.kinds import Enum
 from kedge.core.module import Module
 from kedge.core.planner.cache import Planner
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "core"))
-from fake_modules import modules
 
 SCALE = int(os.environ.get("KEDGE_TEST_SCALE", "1"))
 SHUFFLES = 1000 * SCALE

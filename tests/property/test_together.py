@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import asdict
 from random_graphs import random_goals, random_graph, random_state
 
+from fake_modules import modules
 from kedge.core.engine import Engine, Settings
 from kedge.core.events import (
     BudgetSet,
@@ -36,9 +35,6 @@ from kedge.core.events import (
     each,
 )
 from kedge.core.graph import Graph
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "core"))
-from fake_modules import modules
 
 SCALE = int(os.environ.get("KEDGE_TEST_SCALE", "1"))
 
