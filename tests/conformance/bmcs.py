@@ -148,6 +148,7 @@ class OnRedfish:
         authority = folder / "ca.pem"
         certificates.prepare("test", authority, [self.ADDRESS], folder / "tls")
         self._loop, self._chassis = loop, Chassis()
+        self._made: list[Any] = []
         described = DescribedBmc(protocol="redfish", address=self.ADDRESS)
         machine = Machine(name="n1", mac="52:54:00:77:00:01", bmc=described)
         chassis: Any = self._chassis
@@ -162,7 +163,9 @@ class OnRedfish:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def driver(self, bmc: Bmc) -> Driver:
-        return RedfishDriver(bmc)
+        made: Any = RedfishDriver(bmc)
+        self._made.append(made)
+        return made
 
     def has_power(self) -> bool:
         return self._chassis.on
@@ -177,10 +180,18 @@ class OnRedfish:
     @contextmanager
     def silent(self) -> Iterator[None]:
         self.call(self.service.set_hang(True))
+        self._wait(IMPATIENT_S)
         try:
-            yield
+            with mock.patch.object(redfish_driver, "READ_TIMEOUT_S", IMPATIENT_S):
+                yield
         finally:
+            self._wait(redfish_driver.READ_TIMEOUT_S)
             self.call(self.service.set_hang(False))
+
+    def _wait(self, timeout_s: float) -> None:
+        for driver in self._made:
+            if driver._client is not None:
+                driver._client._connector._default_request_timeout = timeout_s
 
     def nowhere(self) -> Bmc:
         return replace(self.bmc, address="127.0.0.3")
@@ -194,7 +205,6 @@ def on_redfish(folder: Path) -> Iterator[OnRedfish]:
     """A running service, in a network of its own."""
     with ExitStack() as stack:
         stack.enter_context(private_network())
-        stack.enter_context(mock.patch.object(redfish_driver, "READ_TIMEOUT_S", IMPATIENT_S))
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, daemon=True)
         thread.start()
