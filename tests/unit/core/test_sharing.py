@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections import deque
 
-from fake_modules import modules
 from worlds import RUNNING, UP, World
 
+from fake_modules import modules
 from kedge.core.engine.budgets import Budgets, Lack
 from kedge.core.events import BudgetSet, NodeConfigured, Observed, Retried, StartStep
 from kedge.core.graph import Graph
