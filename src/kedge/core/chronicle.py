@@ -92,6 +92,7 @@ class _Story:
         """First sights, and failures that another one followed: worth a line only where something
         follows from them."""
         self._silent: dict[str, int] = {}
+        self._begun = 0
         self._hushed, self._hushed_at = 0, 0.0
         """When the agent fell silent: the line, and until when what it told is forgotten for that."""
 
@@ -103,6 +104,8 @@ class _Story:
         causes = {link.because for link in self._links.values()}
         if self._is_now == "converged":
             self._glimpsed.update(self._silent.values())
+        elif self._hushed > self._begun:  # it is silent still, and nothing was begun for that
+            self._glimpsed.discard(self._hushed)
         return [
             link
             for seq, link in sorted(self._links.items())
@@ -175,6 +178,7 @@ class _Story:
     def _step(self, each: Happening) -> None:
         name = each.subject
         if each.after == "started":
+            self._begun = each.seq
             because = self._cause_of(each.cause)
             self._flying[name] = self._put(
                 Link(each.seq, each.at, "step", f"{name} began", each.cause, because)

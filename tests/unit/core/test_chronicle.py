@@ -141,8 +141,10 @@ def test_what_is_unknown_since_the_agent_is_silent_follows_from_its_silence() ->
     )
     assert short(links) == [("its agent is silent", 0), ("power.switch_off began", 1)]
     assert links[0].why == "nothing heard for 35 s"
-    # a silence that nothing follows from is no part of the story
+    # a silence that nothing follows from is no part of the story, unless it lasts
     assert "its agent is silent" not in [link.words for link in story(*silence)]
+    waits = ("phase", "waiting", "converged", "waiting", "to hear of boot.stage")
+    assert short(story(*silence, waits)) == [("its agent is silent", 0)]
 
 
 def test_a_value_that_was_lost_without_a_silence_is_told_by_itself() -> None:
