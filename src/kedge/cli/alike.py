@@ -18,6 +18,7 @@ FOR_A_PERSON = ("quarantined", "blocked")
 NODES_WIDE = 48
 
 _AHEAD = re.compile(r"\b(\d+) ahead\b")
+_DIGEST = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]*")
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)")
 
 
@@ -29,7 +30,7 @@ def image_name(image: Any) -> str:
     text = "" if image is None else str(image)
     if text.startswith("("):  # a simulated machine's way to say that none runs
         return ""
-    return text[:19] if text.startswith("sha256:") else text.rpartition("/")[2]
+    return text[:19] if text.startswith("sha256:") else _DIGEST.sub(r"\1", text.rpartition("/")[2])
 
 
 def doing(row: NodeRow) -> str:

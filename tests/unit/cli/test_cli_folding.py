@@ -8,6 +8,7 @@ import pytest
 from test_cli_render import row, seen
 
 from kedge.cli import render
+from kedge.cli.alike import image_name
 from kedge.cli.budgets import queue_lines
 from kedge.cli.event_folding import folded
 from kedge.cli.sheet import node_sheet
@@ -179,3 +180,18 @@ def test_who_waits_for_a_rack_is_not_said_to_wait_for_a_cluster_that_has_room() 
         "4 nodes waiting for out_of_service of rack 3"
     ]
     assert len(queue_lines([room])) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "shown"),
+    [
+        ("registry:5000/compute:1", "compute:1"),
+        (f"registry:5000/compute:1@sha256:{'ab' * 32}", f"compute:1@{'ab' * 6}"),
+        ({"reference": f"registry:5000/compute@sha256:{'ab' * 32}"}, f"compute@{'ab' * 6}"),
+        ({"digest": f"sha256:{'ab' * 32}"}, f"sha256:{'ab' * 6}"),
+        ("(none)", ""),
+        (None, ""),
+    ],
+)
+def test_an_image_is_short_enough_for_a_table(image: object, shown: str) -> None:
+    assert image_name(image) == shown

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fake_modules import modules
 
+from fake_modules import modules
 from kedge.core.engine import Engine
 from kedge.core.engine import nodes as nodes_module
 from kedge.core.engine.cell import Cell, Errand

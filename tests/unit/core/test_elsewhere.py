@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fake_modules import modules
-
 from kedge.core.engine import Engine
 from kedge.core.events import (
     Effect,

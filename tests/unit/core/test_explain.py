@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fake_modules import modules
 from worlds import RUNNING, World
 
+from fake_modules import modules
 from kedge.core.draw import dot, drawing, mermaid
 from kedge.core.events import Noted, Requested
 from kedge.core.graph import Graph

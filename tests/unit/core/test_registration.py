@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from fake_modules import modules, named
 
+from fake_modules import modules, named
 from kedge.core.graph import Graph
 from kedge.core.kinds import Anything, Enum, Text
 from kedge.core.module import Module

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fake_modules import modules
 from worlds import RUNNING, UP, World
 
+from fake_modules import modules
 from kedge.core.engine.service import ground_of
 from kedge.core.events import (
     BudgetSet,

@@ -7,7 +7,6 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 from fake_modules import modules
-
 from kedge.core.draw import drawing
 from kedge.core.graph import Graph
 from kedge.core.picture import Drawing

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fake_modules import boot, image, named, power
 from worlds import RUNNING, UP, World
 
+from fake_modules import boot, image, named, power
 from kedge.core.events import DiscoveryFailed, Observed, StepFailed
 from kedge.core.graph import Graph
 from kedge.core.kinds import Anything, Enum

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from fake_modules import modules
-
 from kedge.core.condition import Condition
 from kedge.core.engine import Engine, Settings
 from kedge.core.events import (
