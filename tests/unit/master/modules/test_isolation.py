@@ -39,11 +39,12 @@ def low(node: Any, io: Any) -> None:
     io.observe(node.name, {"bad.level": "low"}, by="bad")
 
 
-async def degraded(master: Master, sort: str, timeout_s: float = 10.0) -> str:
+async def degraded(master: Master, sort: str, timeout_s: float = 60.0) -> str:
     """Wait until the module is shown as degraded for this; and all others' nodes have what they want."""
     words = lambda: master.operations.about()["degraded"].get("module bad", "")  # noqa: E731
     await until(lambda: f"{sort}: " in words(), timeout_s)
-    await until(lambda: all(n.seen("calm.switch") == "on" for n in master.head.nodes.values()))
+    nodes = master.head.nodes.values()
+    await until(lambda: all(n.seen("calm.switch") == "on" for n in nodes), timeout_s)
     row = next(row for row in master.operations.modules.rows() if row["name"] == "bad")
     assert row["degraded"] == words()
     assert [e for e in events(master, "module") if (e["subject"], e["after"]) == ("bad", sort)]
@@ -58,7 +59,7 @@ async def test_a_discovery_that_never_returns(tmp_path: Path) -> None:
         await asyncio.sleep(3600)
 
     async with small_master(tmp_path, calm(), bad(read)) as master:
-        words = await degraded(master, "hangs", 30)
+        words = await degraded(master, "hangs")
         assert "bad.read did not return within 0.3 s" in words
         assert len(started) > 4, "it is asked again"
 
