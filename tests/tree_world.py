@@ -205,7 +205,7 @@ class World:
         self.machines = Machines()
         self.more: list[Module] = []
         """Other modules of every process."""
-        self.ports = {name: free_port() for name in ("master", "sm1", "sm2")}
+        self.ports = {name: free_port() for name in ("master", "sm1", "sm2", "sm3")}
         self.up: dict[str, Master] = {}
         self.agents: dict[str, LittleAgent] = {}
         self._stacks: dict[str, AsyncExitStack] = {}
@@ -262,10 +262,10 @@ class World:
     def mend_uplink(self, name: str) -> None:
         mend(getattr(self.up[name].operations.tree, "_uplink", None))
 
-    def add(self, name: str) -> None:
+    def add(self, name: str, below: str | None = None) -> None:
         """``kedge submaster add``."""
         path = self.home / f"{name}.join"
-        told = self.master.operations.tree.add(name)
+        told = self.master.operations.tree.add(name, below)
         path.touch(mode=0o600)
         path.write_text(json.dumps(told))
 

@@ -1,4 +1,4 @@
-"""Two real programs, a master and a sub-master, from ``kedge init`` on: what an administrator types."""
+"""Real programs, a master and sub-masters, from ``kedge init`` on: what an administrator types."""
 
 from __future__ import annotations
 
@@ -100,6 +100,20 @@ def programs(tmp_path: Path) -> Iterator[tuple[Program, Program]]:
                 program.stop(signal.SIGKILL)
 
 
+def layer0_of(program: Program) -> Blob:
+    """Have a boot environment there; the one blob of which it is made."""
+    state = program.home / "state"
+    small = write_blob(state, b"an initramfs")
+    blob = Blob(small.blob, small.size_bytes)
+    record = Layer0("x86_64", digest_of(blob, blob, {}), blob, blob, {}, "2026-11-27T00:00:00")
+    save_record(state, record)
+    return blob
+
+
+def place_of(program: Program, blob: Blob) -> Path:
+    return program.home / "state/blobs/sha256" / blob.blob.removeprefix("sha256:")
+
+
 def test_a_sub_master_is_added_and_serves(programs: tuple[Program, Program]) -> None:
     master, sub = programs
     master.kedge("init", str(master.home))
@@ -114,11 +128,7 @@ def test_a_sub_master_is_added_and_serves(programs: tuple[Program, Program]) -> 
     assert "kedge init --role sub-master" in told
     assert join.stat().st_mode & 0o777 == 0o600
     assert json.loads(join.read_text())["token"] not in told + master.kedge("events").stdout
-    state = master.home / "state"
-    small = write_blob(state, b"an initramfs")
-    blob = Blob(small.blob, small.size_bytes)
-    record = Layer0("x86_64", digest_of(blob, blob, {}), blob, blob, {}, "2026-11-27T00:00:00")
-    save_record(state, record)
+    blob = layer0_of(master)
 
     sub.kedge("init", str(sub.home), "--role", "sub-master", "--join", str(join))
     sub.configure(masters=[f"127.0.0.1:{master.ports[0]}"])
@@ -129,8 +139,7 @@ def test_a_sub_master_is_added_and_serves(programs: tuple[Program, Program]) -> 
     until(lambda: len(sub.ask("status", "--each")) == 2, 20)
     until(lambda: "owns" in rows[0] and master.ask("status", "--each")[0]["owner"] == "sm1", 20)
     until(lambda: (sub.home / "state/layer0/x86_64.json").exists(), 20)
-    copied = sub.home / "state/blobs/sha256" / blob.blob.removeprefix("sha256:")
-    assert copied.read_bytes() == b"an initramfs"
+    assert place_of(sub, blob).read_bytes() == b"an initramfs"
     assert "at the master" in sub.kedge("node", "hold", "n1", "--reason", "x", check=False).stderr
 
     master.stop(signal.SIGKILL)
@@ -142,3 +151,52 @@ def test_a_sub_master_is_added_and_serves(programs: tuple[Program, Program]) -> 
     until(lambda: master.ask("submaster", "list")[0]["state"] == "there", 30)
     sub.stop()
     until(lambda: "sm1 is silent" in master.kedge("status").stdout, 30)
+
+
+def test_one_is_added_below_another_and_takes_its_blobs_from_it(
+    programs: tuple[Program, Program], tmp_path: Path
+) -> None:
+    master, above = programs
+    below = Program(tmp_path / "sm2")
+    master.kedge("init", str(master.home))
+    master.configure(lease_s=10)
+    master.start()
+    master.kedge("submaster", "add", "sm1", "--file", str(tmp_path / "sm1.join"))
+    above.kedge(
+        "init", str(above.home), "--role", "sub-master", "--join", str(tmp_path / "sm1.join")
+    )
+    above.configure(masters=[f"127.0.0.1:{master.ports[0]}"])
+    above.start()
+    blob = layer0_of(master)
+    (master.home / "site" / "site.yaml").write_text(SITE)
+    master.kedge("apply", "--yes", str(master.home / "site"))
+    until(lambda: (above.home / "state/layer0/x86_64.json").exists(), 30)
+    place_of(master, blob).unlink()  # from now on the one above alone has it
+    found_at = f"127.0.0.1:{above.ports[0]}"
+    until(lambda: master.ask("submaster", "list")[0]["address"] == found_at, 30)
+
+    refused = master.kedge("submaster", "add", "sm2", "--below", "sm3", check=False)
+    assert refused.returncode == 1 and "there is no sub-master 'sm3'" in refused.stderr
+    join = tmp_path / "sm2.join"
+    master.kedge("submaster", "add", "sm2", "--below", "sm1", "--file", str(join))
+    told = json.loads(join.read_text())
+    assert told["masters"] == [found_at]
+    below.kedge("init", str(below.home), "--role", "sub-master", "--join", str(join))
+    below.configure()
+    try:
+        below.start()
+        (master.home / "site" / "site.yaml").write_text(SITE.replace("[sm1]", "[sm2]"))
+        master.kedge("apply", "--yes", str(master.home / "site"))
+        until(lambda: master.ask("submaster", "list")[1]["owns"] == ["g"], 60)
+        row = master.ask("submaster", "list")[1]
+        assert (row["name"], row["below"], row["state"]) == ("sm2", "sm1", "there")
+        assert "below" in master.kedge("submaster", "list").stdout
+        until(lambda: (below.home / "state/layer0/x86_64.json").exists(), 30)
+        assert place_of(below, blob).read_bytes() == b"an initramfs"
+        for program in (master, above, below):
+            said = program.kedge("events").stdout + (program.home / "serve.log").read_text()
+            assert told["token"] not in said
+        kept = above.home / "state" / "kedge.db"  # where the token was kept for it
+        assert kept.stat().st_mode & 0o777 == 0o600
+    finally:
+        below.stop(signal.SIGKILL)

@@ -14,7 +14,8 @@ SUBMASTER_ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/v1/submasters", "submaster_add", "Let a sub-master join: what its join file says",
-        submasters.JoinFile, lambda ops, asked: ops.tree.add(asked.body.name),
+        submasters.JoinFile,
+        lambda ops, asked: ops.tree.add(asked.body.name, asked.body.below or None),
         body=submasters.SubMasterRequest,
     ),
     Route(

@@ -32,24 +32,30 @@ def list_(output: str) -> None:
 def _table(rows: list[SubMasterRow]):
     from kedge.cli.render import clock, table
 
-    drawn = table(
-        "sub-master", "on", "state", "since", "address", "owns", "parent of", "nodes", "trouble"
-    )
+    deep = any(row.below for row in rows)
+    columns = ["sub-master", "on", "state", "since", "address", "owns", "parent of", "nodes"]
+    drawn = table(*columns, *(["below"] if deep else []), "trouble")
     for row in rows:
         trouble = "; ".join([*([row.why] if row.why else []), *row.degraded.values()])
         drawn.add_row(
             row.name, row.node, row.state, clock(row.since), row.address, ", ".join(row.owns),
-            ", ".join(row.parent_of), str(row.nodes), trouble,
+            ", ".join(row.parent_of), str(row.nodes), *([row.below] if deep else []), trouble,
         )  # fmt: skip
     return [drawn] if rows else ["no sub-masters yet: kedge submaster add NAME"]
 
 
 @submaster.command()
 @click.argument("name")
+@click.option(
+    "--below",
+    default="",
+    metavar="SUBMASTER",
+    help="Below which other sub-master, or master.  [default: where it is; else master]",
+)
 @click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path),
               help="Where to write the join file.  [default: NAME.join]")  # fmt: skip
 @output_option
-def add(name: str, path: Path | None, output: str) -> None:
+def add(name: str, below: str, path: Path | None, output: str) -> None:
     """Let sub-master NAME join (also again, on a new machine), and write its join file.
 
     The file holds a secret that is good for one join within seven days. Carry it to the machine over a
@@ -63,13 +69,19 @@ def add(name: str, path: Path | None, output: str) -> None:
             "submaster.file", "there is such a file already", where=str(path),
             next_step="Move it away, or give another name with --file",
         )  # fmt: skip
-    made = ask(lambda client: client.submaster_add(name))
+    made = ask(lambda client: client.submaster_add(name, below))
     write_secret(path, msgspec.json.encode(made).decode() + "\n")
+    masters = (
+        []
+        if made.masters
+        else ["  write there where it finds the one above: tree: { masters: [ADDRESS] }"]
+    )
     tell(
         {"name": name, "file": str(path)},
         output,
         f"{name} may join once. Its secret is in {path}. On its machine:",
         f"  kedge init --role sub-master --join {path.name}",
+        *masters,
         "  kedge serve",
     )
 

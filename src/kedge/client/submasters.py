@@ -15,9 +15,9 @@ class SubMasterCalls(Calling):
         """All sub-masters."""
         return await self.get("/v1/submasters", list[SubMasterRow])
 
-    async def submaster_add(self, name: str) -> JoinFile:
-        """Let a sub-master join."""
-        return await self.post("/v1/submasters", JoinFile, name=name)
+    async def submaster_add(self, name: str, below: str = "") -> JoinFile:
+        """Let a sub-master join, ``below`` another one, or ``master``; empty: where it is already."""
+        return await self.post("/v1/submasters", JoinFile, name=name, below=below)
 
     async def submaster_remove(self, name: str) -> Json:
         """Forget a sub-master that no group names."""

@@ -14,7 +14,7 @@ SubMasterName = Annotated[
 class SubMasterRow(Struct):
     """A sub-master: ``there`` or ``silent``, since when, and why; the groups that it owns now, and those
     that name it as a parent; how many nodes it knows; what of it is degraded; the node that it runs on, where
-    that is one of the cluster's."""
+    that is one of the cluster's; the sub-master that it is below, where that is not the master."""
 
     name: str
     state: str
@@ -27,16 +27,19 @@ class SubMasterRow(Struct):
     degraded: dict[str, str]
     why: str
     node: str = ""
+    below: str = ""
 
 
 class SubMasterRequest(Struct, forbid_unknown_fields=True):
-    """Which sub-master."""
+    """Which sub-master, and which one it is to be below; ``master``: none; empty: where it is already."""
 
     name: SubMasterName
+    below: str = ""
 
 
 class JoinFile(Struct):
-    """What a new sub-master joins with, once: a secret. ``masters`` are where it finds the master."""
+    """What a new sub-master joins with, once: a secret. ``masters`` are where it finds the master, or the
+    sub-master that it is below."""
 
     name: str
     term: int

@@ -55,7 +55,7 @@ DRIFT = 100e-6
 
 
 class Cluster:
-    """Everything in the world, by name."""
+    """Everything in the world, by name. ``below`` says which sub-masters are below which others."""
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Cluster:
         heartbeat_s: float,
         jobs: JobMix | None = None,
         network: str = "provision",
+        below: Mapping[str, str] | None = None,
     ) -> None:
         self.world = world
         self.files = dict(files)
@@ -94,14 +95,14 @@ class Cluster:
         self.of_mac: dict[str, str] = {}
         self.network.place("registry", "registry")
         self.network.place("scheduler", SCHEDULER)
-        self._has_jobs = jobs is not None
-        self._add_head(HEAD, head_address(self.site, network), state_dir / HEAD, heartbeat_s)
+        self._has_jobs, self._heartbeat_s = jobs is not None, heartbeat_s
+        self._add_head(HEAD, head_address(self.site, network), state_dir / HEAD)
         self.hosts = hosts_of(self.site)
         self.submasters = sorted({*submasters_of(self.site), *self.hosts})
-        for name, address in addresses_of(
-            self.site, network, self.head.address, self.submasters
-        ).items():
-            self._add_head(name, address, state_dir / name, heartbeat_s)
+        self.below = below or {}
+        at = addresses_of(self.site, network, self.head.address, self.submasters)
+        for name in at:
+            self._add_head(name, at[name], state_dir / name, at.get(self.below.get(name, "")))
         for node in self.site.nodes.values():
             self._add_node(node)
         self.scheduler = SimulatedScheduler(world, self.machines, jobs) if jobs else None
@@ -140,7 +141,7 @@ class Cluster:
 
     # ---- building it
 
-    def _add_head(self, end: str, address: str, state_dir: Path, heartbeat_s: float) -> None:
+    def _add_head(self, end: str, address: str, place: Path, above: str | None = None) -> None:
         self.network.place(address, end)
         boot: dict[str, Value] = {
             "network": self.boot_network,
@@ -151,19 +152,19 @@ class Cluster:
             "router_advertisements": False,
         }
         is_master = end == HEAD
-        prepare(state_dir, secrets_of(self.site) if is_master else [], self.registry.sizes)
+        prepare(place, secrets_of(self.site) if is_master else [], self.registry.sizes)
         settings = Settings(
-            state_dir=state_dir,
-            api_socket=state_dir / "api.sock",
+            state_dir=place,
+            api_socket=place / "api.sock",
             sync_address=address,
-            heartbeat_s=heartbeat_s,
+            heartbeat_s=self._heartbeat_s,
             sections={"boot": boot, "modules": {"scheduler": {"driver": "slurm"}}}
             if self._has_jobs and is_master
             else {"boot": boot},
             role="master" if is_master else "sub-master",
             name="" if is_master else end,
-            join=None if is_master else join_file(state_dir),
-            masters=() if is_master else (f"{self.head.address}:8471",),
+            join=None if is_master else join_file(place),
+            masters=() if is_master else (f"{above or self.head.address}:8471",),
         )
         store = SqliteStore(":memory:")
         self.heads[end] = self.watch.programs[end] = Program(

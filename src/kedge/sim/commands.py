@@ -16,6 +16,7 @@ from kedge.core.kinds import Value
 from kedge.lib import nodeset
 from kedge.lib.errors import KedgeError
 from kedge.lib.nodeset import fold
+from kedge.master.tree.master.ways import Ways
 from kedge.modules.scheduler.driver import OURS
 from kedge.sim.happening import Happening
 from kedge.sim.masters import tree
@@ -193,8 +194,10 @@ class Operator:
         cluster = self._cluster
 
         def act(operations: Operations) -> None:
-            for name in (name for name in cluster.submasters if name not in cluster.hosts):
-                tree.add(cluster.heads[name], operations)
+            ways = Ways(cluster.below.items())
+            names = [name for name in cluster.submasters if name not in cluster.hosts]
+            for name in sorted(names, key=lambda name: len(ways.way(name))):
+                tree.add(cluster.heads[name], operations, cluster.below.get(name))
             operations.apply(cluster.files, BY)
 
         self._type("kedge submaster add, kedge apply", act)

@@ -39,8 +39,8 @@ class TreeOperations(Protocol):
         """One row a sub-master."""
         ...
 
-    def add(self, name: str) -> Json:
-        """A new sub-master: the contents of its join file."""
+    def add(self, name: str, below: str | None = None) -> Json:
+        """A new sub-master, ``below`` another one or the master: the contents of its join file."""
         ...
 
     def remove(self, name: str) -> Json:

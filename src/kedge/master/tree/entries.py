@@ -18,6 +18,9 @@ Down, in the configured record:
     secret/NAME         a named secret that the nodes' configuration names
     image/REF ARCH      the record of an image that was asked for
     layer0/ARCH         the record of a boot environment
+    near                where the sub-master above this one has blobs
+    child/NAME          a sub-master below this one: how it is admitted
+    below/NAME/ENTRY    an entry of that one's own configured record (`passing`)
 
 Up, in the discovered record:
 
@@ -33,6 +36,8 @@ Up, in the discovered record:
     held/BUDGET POOL    the number of the share that is kept to, how much is used, and waited for
     wish/REF ARCH       an image that is needed here
     log/SLOT            the newest entries of the log, in a ring
+    child/NAME          a sub-master below: whether it is attached here, its epoch, key and address
+    below/NAME/ENTRY    an entry of that one's own discovered record (`passing`)
 
 Values are msgpack.
 """
@@ -52,6 +57,7 @@ AGENT, VIEW, ASKED, WISH, LOG = "agent/", "view/", "asked/", "wish/", "log/"
 LEAVING = "leaving/"
 SHARE, HELD = "share/", "held/"
 IMAGE, LAYER0 = "image/", "layer0/"
+CHILD, BELOW, NEAR = "child/", "below/", "near"
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 

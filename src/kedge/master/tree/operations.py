@@ -107,9 +107,10 @@ class AtMaster:
         """One row a sub-master."""
         return self._tree.submasters.rows()
 
-    def add(self, name: str) -> Json:
+    def add(self, name: str, below: str | None = None) -> Json:
         """The contents of the join file."""
-        return join_of(self._tree.submasters.add(name), self._masters())
+        told = self._tree.submasters.add(name, below=below)
+        return join_of(told, self._tree.submasters.passages.masters(name, self._masters()))
 
     def remove(self, name: str) -> Json:
         """Forget one."""
@@ -141,6 +142,7 @@ class AtSubMaster:
         if self._branch.unleased:
             groups = ", ".join(self._branch.unleased)
             degraded["lease"] = f"destructive steps are held for group {groups}"
+        degraded.update(self._branch.below.degraded)
         return {"role": "sub-master", "name": self._branch.name, "degraded": degraded}
 
     def owner(self, group: str) -> str:
@@ -172,7 +174,7 @@ class AtSubMaster:
         """Sub-masters are the master's to know."""
         raise at_master()
 
-    def add(self, name: str) -> Json:
+    def add(self, name: str, below: str | None = None) -> Json:
         """Only at the master."""
         raise at_master()
 

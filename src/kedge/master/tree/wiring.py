@@ -147,6 +147,8 @@ class _Branch:
         parts.io.way_up, parts.io.parents_of = self._copies, self._branch.addresses
         parts.io.settings_above = SettingsFromAbove(uplink).of
         link.told = self._reporter.hears(parts.neighbours)
+        self._branch.below.url = partial(_url, parts.io)
+        parts.io.peer_at = self._branch.below.peer_at
         parts.neighbours.elsewhere = self._branch.heard.elsewhere
         parts.operations.tree = AtSubMaster(self._branch, uplink)
         self._modules = parts.operations.modules

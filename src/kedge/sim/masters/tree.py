@@ -38,9 +38,9 @@ def join_file(state_dir: Path) -> Path:
     return state_dir / "join.json"
 
 
-def add(program: Program, operations: Operations) -> None:
+def add(program: Program, operations: Operations, below: str | None) -> None:
     """``kedge submaster add``, the file it writes taken to its machine, and the start there."""
-    keep_join(program, operations.tree.add(program.end))
+    keep_join(program, operations.tree.add(program.end, below))
     program.start()
 
 

@@ -26,7 +26,7 @@ from kedge.sim.runs.rest import Rest, untrue
 from kedge.sim.runs.result import Progress, Result
 from kedge.sim.runs.rollout_summary import rollout_results, words_of
 from kedge.sim.scenarios.scenario import Scenario
-from kedge.sim.scenarios.shape import Shape, files_of
+from kedge.sim.scenarios.shape import Shape, below_of, files_of
 from kedge.sim.services.scheduler import JobMix
 from kedge.sim.world.overlay import Undo
 from kedge.sim.world.time import World
@@ -226,6 +226,7 @@ def run(
             Path(folder),
             heartbeat_s=shape.heartbeat_s,
             jobs=jobs_of(shape) if shape.jobs else None,
+            below=below_of(shape),
         )
         for end, node in cluster.hosts.items():
             Tenant(cluster.heads[end], cluster.machines[node], diskless=shape.diskless)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kedge.core.kinds import Value
 from kedge.sim.faults import FAULTS, Kind
@@ -26,7 +27,7 @@ def draw_shape(streams: Streams) -> Shape:
     """A small cluster, large enough for all that interacts."""
     chance = streams("shape")
     nodes = chance.randint(SMALLEST, LARGEST)
-    return Shape(
+    shape = Shape(
         nodes=nodes,
         racks=chance.randint(1, 2),
         inrush=chance.choice((0, 1, 2)),
@@ -36,6 +37,7 @@ def draw_shape(streams: Streams) -> Shape:
         jobs=chance.choice((0.0, 0.0, 0.7)),
         heartbeat_s=chance.choice((5.0, 10.0, 30.0)),
     )
+    return replace(shape, depth=streams("depth").choice((1, 2)) if shape.submasters else 1)
 
 
 def heads_of(shape: Shape) -> list[str]:

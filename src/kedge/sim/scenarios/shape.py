@@ -13,7 +13,8 @@ class Shape:
     """How large the cluster is. ``inrush`` is how many nodes of a rack may be switched on at once,
     ``boots`` how many may load at once in the cluster, ``out`` how many of the cluster may be out of
     service at once (0: no limit). ``submasters`` share the racks; each rack names all of them as
-    parents, a different one first; ``hosted``: they run on further nodes of the master's own, in the group
+    parents, a different one first; they stand in ``depth`` levels, each below one of the level above, unless
+    ``hosted``: then they run on further nodes of the master's own, in the group
     ``services``, with a disk or ``diskless``. ``jobs`` is the share of nodes that a scheduler keeps busy
     (0: there is none); a job takes up to ``job_nodes`` nodes and ``job_hours``."""
 
@@ -23,6 +24,7 @@ class Shape:
     boots: int = 0
     out: int = 0
     submasters: int = 0
+    depth: int = 1
     hosted: bool = False
     diskless: bool = False
     jobs: float = 0.0
@@ -91,6 +93,17 @@ def hosts_of(shape: Shape) -> dict[str, str]:
     """The node that each sub-master runs on; empty where they have machines of their own."""
     count = shape.submasters if shape.hosted else 0
     return {f"sm{number}": f"n{shape.nodes + number}" for number in range(1, count + 1)}
+
+
+def below_of(shape: Shape) -> dict[str, str]:
+    """Which sub-master is below which other one; those of the first level are the master's own, and so are
+    all that run on its nodes."""
+    if shape.hosted:
+        return {}
+    width = -(-shape.submasters // max(1, shape.depth))
+    return {
+        f"sm{number}": f"sm{number - width}" for number in range(width + 1, shape.submasters + 1)
+    }
 
 
 def _parents(shape: Shape, rack: int) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 
 from kedge.master.engine.head import Head
 from kedge.master.tree.entries import pack, unpack
+from kedge.master.tree.master.known import SubMaster
 from kedge.master.tree.master.ownership import Ownership
-from kedge.master.tree.master.submasters import SubMaster, SubMasters
+from kedge.master.tree.master.submasters import SubMasters
 
 
 class Asks:

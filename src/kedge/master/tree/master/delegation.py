@@ -34,15 +34,18 @@ from kedge.master.tree.entries import (
 from kedge.master.tree.heard import Heard, Report
 from kedge.master.tree.logs import LogDown
 from kedge.master.tree.master.asks import Asks
+from kedge.master.tree.master.below import FromBelow
 from kedge.master.tree.master.down import Down
 from kedge.master.tree.master.hosts import hosts_of
+from kedge.master.tree.master.known import SubMaster
 from kedge.master.tree.master.ownership import Ownership
 from kedge.master.tree.master.relayed import Relayed
 from kedge.master.tree.master.relaying import Relaying
 from kedge.master.tree.master.shares import Shares
 from kedge.master.tree.master.shown import Shown
-from kedge.master.tree.master.submasters import SubMaster, SubMasters
+from kedge.master.tree.master.submasters import SubMasters
 from kedge.master.tree.master.succeeding import Succeeding
+from kedge.master.tree.passing import Changes
 from kedge.site.model import Site
 from kedge.stores.port import Store
 from kedge.sync.events import ConfiguredAcked, Discovered, Joined, Left, Lost, ParentEvent, Resumed
@@ -71,7 +74,7 @@ class Delegation:
         self._head, self._link, self._permits = head, link, permits
         self._clock, self._term = clock, term
         self.ownership = Ownership(head, store, clock, terms, term, self._given)
-        self.submasters = SubMasters(head, link, permits, self.ownership, store, clock)
+        self.submasters = SubMasters(head, link, permits, self.ownership, store, writes, clock)
         self.relayed = Relayed(head, link)
         self.shares = Shares(head, self.ownership, store, clock, term)
         self.shown = Shown(head, self.ownership, self.submasters, self.relayed)
@@ -87,6 +90,7 @@ class Delegation:
         self._succeeding = Succeeding(
             self.ownership, self.relayed, self.logs, self.down, self._owner_stale
         )
+        self._below = FromBelow(self.submasters, permits, self._succeeding.joined, self._told)
         head.elsewhere = self.ownership.elsewhere
         link.tenure = self.ownership.tenure
         permits.tenure = lambda node: (self.ownership.term(node), 0)
@@ -106,7 +110,7 @@ class Delegation:
                 self._parents_stale(event.node)
             return False
         known = self.submasters.known.get(event.node[1:])
-        if known is None:
+        if known is None or known.name in self.submasters.ways.above:
             return True
         if isinstance(event, Joined | Resumed):
             self._permits.end(event.node)
@@ -119,17 +123,23 @@ class Delegation:
         elif isinstance(event, Left):
             self.submasters.attach(known, False, "it was stopped")
         elif isinstance(event, Discovered):
-            for name, raw in event.changes.items():
-                self._discovered(known, name, raw)
-            slots = [unpack(raw) for name, raw in event.changes.items() if name.startswith(LOG)]
-            self.logs.take(known.name, slots, lambda node: self._may(known, node))
+            self._below.take(known, event.changes)
         return True
+
+    def _told(self, known: SubMaster, changes: Changes) -> None:
+        """A sub-master reports, itself or through the one that it is below."""
+        for name, raw in changes.items():
+            self._discovered(known, name, raw)
+        slots = [unpack(raw) for name, raw in changes.items() if name.startswith(LOG)]
+        self.logs.take(known.name, slots, lambda node: self._may(known, node))
 
     def _discovered(self, known: SubMaster, name: str, raw: bytes | None) -> None:
         told = unpack(raw)
         kind, slash, subject = name.partition("/")
         kind += slash
         if name == LEASE and told is not None:
+            if known.name in self.submasters.ways.above and not known.attached:
+                return  # it is no more; the renewal waited with the one that it is below
             if self.ownership.arbiter.saw(known.name, int(told), self._clock.now()):
                 self.down.answer(known)
         elif name == HEALTH and told is not None:

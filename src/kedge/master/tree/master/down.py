@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from kedge.core.lease import MASTER
-from kedge.master.agents.link import Link, peer_of
+from kedge.master.agents.link import Link
 from kedge.master.process.secrets import Secrets
 from kedge.master.tree.entries import ASK, KEY, LEASE, LEAVING, ORDERS, SEEN, pack
+from kedge.master.tree.master.known import SubMaster
 from kedge.master.tree.master.ownership import Ownership
 from kedge.master.tree.master.relayed import Relayed
 from kedge.master.tree.master.relaying import Relaying
 from kedge.master.tree.master.shares import Shares
-from kedge.master.tree.master.submasters import SubMaster, SubMasters
+from kedge.master.tree.master.submasters import SubMasters
 from kedge.master.tree.parts import secret_parts, site_parts
 from kedge.site.model import Site
 
@@ -48,7 +49,7 @@ class Down:
         """Answer a renewal at once, without looking at anything else."""
         answer = pack(self._ownership.arbiter.answer(known.name))
         known.down[LEASE] = answer
-        self._link.put(peer_of(known.name), LEASE, answer)
+        self._submasters.passages.put(known.name, {LEASE: answer})
 
     def say(self, known: SubMaster, site: Site) -> None:
         """Tell a sub-master everything as it is now; only changes travel."""
@@ -67,6 +68,7 @@ class Down:
             **known.parts,
             LEASE: pack(self._ownership.arbiter.answer(known.name)),
             **known.handed,
+            **self._submasters.passages.admissions(known.name),
             **self._shares.told(known.name),
             **self._relaying.down(known.name),
         }
@@ -83,7 +85,7 @@ class Down:
         if down != known.down:
             gone = dict.fromkeys(known.down.keys() - down.keys())
             known.down = down
-            self._link.put_all(peer_of(known.name), {**down, **gone})
+            self._submasters.passages.put(known.name, {**down, **gone})
 
     def _common(self) -> dict[str, object]:
         terms = self._ownership.arbiter.terms

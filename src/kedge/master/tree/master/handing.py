@@ -13,9 +13,9 @@ from pathlib import Path
 from kedge.lib.errors import NotNow
 from kedge.master.modules.io import MasterIo
 from kedge.master.process.supervisor import Supervisor, outcome
-from kedge.master.tree.entries import IMAGE, LAYER0, pack
+from kedge.master.tree.entries import IMAGE, LAYER0, pack, unpack
 from kedge.master.tree.master.delegation import Delegation
-from kedge.master.tree.master.submasters import SubMaster
+from kedge.master.tree.master.known import SubMaster
 from kedge.modules.image.module import imported
 from kedge.modules.image.pins import pinned, read_pins
 from kedge.modules.image.relation import reference_of
@@ -59,11 +59,17 @@ class Handing:
         return wishes, dict(self._errors), list(self._importing), [*map(_changed_at, places)]
 
     def _look(self) -> None:
-        """Hand every sub-master what it wishes for and is there."""
+        """Hand every sub-master what it, or one below it, wishes for and is there."""
         every = self._tree.submasters.known.values()
         layer0 = self._layer0() if every else {}
+        images = {known.name: self._images(known) for known in every}
+        ways = self._tree.submasters.ways
         for known in every:
-            handed = {**layer0, **self._images(known)}
+            below = [images[name] for name in ways.all_below(known.name)]
+            theirs = {
+                n: raw for each in below for n, raw in each.items() if "record" in unpack(raw)
+            }
+            handed = {**layer0, **theirs, **images[known.name]}
             known.stale = known.stale or handed != known.handed
             known.handed = handed
 

@@ -30,7 +30,7 @@ class Hosting:
         return bool(boot) and known.health.get("boot_id") == boot
 
     def admit(self, submaster: str) -> Mapping[str, Value]:
-        masters = self._masters()
+        masters = self._submasters.passages.masters(submaster, self._masters())
         told = self._submasters.add(submaster, ADMIT_LASTS_S)
         return join_of(told, masters)
 

@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import Any
 
 from kedge.core.lease import MASTER
-from kedge.core.node import Configuration
 from kedge.lib.errors import KedgeError
 from kedge.lib.nearest import nearest
 from kedge.master.agents.link import Link, peer_of
 from kedge.master.agents.permits import Permits
 from kedge.master.engine.head import Head
+from kedge.master.persistence.late_writes import LateWrites
 from kedge.master.process.clock import Clock
 from kedge.master.tree.master.hosts import hosts_of
+from kedge.master.tree.master.known import SubMaster
 from kedge.master.tree.master.ownership import Ownership
+from kedge.master.tree.master.passages import Passages
+from kedge.master.tree.master.ways import Ways
 from kedge.site.model import Site
 from kedge.stores.port import Store
 
 KIND = "submaster"
 JOIN_LASTS_S = 7 * 86400.0
-
-
-@dataclass(slots=True)
-class SubMaster:
-    """One sub-master. ``down`` is all that it is told, made anew while ``stale``; ``moving`` are
-    nodes on their way to another owner, as they were; ``wishes`` and ``handed`` are of images."""
-
-    name: str
-    attached: bool = False
-    since: float = 0.0
-    address: str = ""
-    stale: bool = True
-    health: dict[str, Any] = field(default_factory=dict[str, Any])
-    asks: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    parts: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    down: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    moving: dict[str, Configuration | None] = field(
-        default_factory=dict[str, "Configuration | None"]
-    )
-    handed: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    wishes: dict[str, int] = field(default_factory=dict[str, int])
-    answered: dict[str, int] = field(default_factory=dict[str, int])
 
 
 class SubMasters:
@@ -55,23 +35,39 @@ class SubMasters:
         permits: Permits,
         ownership: Ownership,
         store: Store,
+        writes: LateWrites,
         clock: Clock,
     ) -> None:
         self._head, self._link, self._permits = head, link, permits
         self._ownership, self._store, self._clock = ownership, store, clock
-        self.known = {name: SubMaster(name, since=clock.wall()) for name in store.records(KIND)}
+        kept = store.records(KIND)
+        self.known = {name: SubMaster(name, since=clock.wall()) for name in kept}
+        self.ways = Ways((n, r["below"]) for n, r in kept.items() if r.get("below"))
+        self.passages = Passages(link, permits, writes, self.known, self.ways)
+        for name in self.ways.above:
+            self.known[name].until = float(kept[name].get("until", 0.0))
+            link.revoke(peer_of(name))  # its token is good below that one
 
-    def add(self, name: str, lasts_s: float = JOIN_LASTS_S) -> dict[str, Any]:
-        """A new sub-master (or a known one that remembers nothing); what its join file must say."""
+    def add(
+        self, name: str, lasts_s: float = JOIN_LASTS_S, below: str | None = None
+    ) -> dict[str, Any]:
+        """A new sub-master (or a known one that remembers nothing); what its join file must say. ``below``
+        is the sub-master that it is to be below, or the master; None: where it is already."""
         if name == MASTER or name in self._head.nodes:
             raise KedgeError(
                 "submaster.name", f"{name!r} cannot name a sub-master",
                 why="it is the master's or a node's name", next_step="Take another, like sm1",
             )  # fmt: skip
+        above = self.ways.above.get(name, MASTER) if below is None else below or MASTER
+        if above != MASTER:
+            self.named(above)
+            self.ways.check(name, above)
         permit = self._permits.grant(peer_of(name))
-        self._link.admit(permit, lasts_s)
-        self._know(name)
-        self._head.journal.write("", "submaster", name, after="added")
+        if above == MASTER:
+            self._link.admit(permit, lasts_s)
+        self._know(name, above, self._clock.wall() + lasts_s)
+        cause = "" if above == MASTER else f"below {above}"
+        self._head.journal.write("", "submaster", name, after="added", cause=cause)
         return {"name": name, "term": permit.term, "counter": permit.counter, "token": permit.token}
 
     def expect(self, names: Collection[str]) -> None:
@@ -80,9 +76,27 @@ class SubMasters:
             if name not in self.known:
                 self._know(name)
 
-    def _know(self, name: str) -> None:
-        self._store.put(KIND, name, {"added": self._clock.wall()})
-        self.known.setdefault(name, SubMaster(name, since=self._clock.wall()))
+    def _know(self, name: str, above: str = MASTER, until: float = 0.0) -> None:
+        record: dict[str, Any] = {"added": self._clock.wall()}
+        if above != MASTER:
+            record |= {"below": above, "until": until}
+        self._store.put(KIND, name, record)
+        known = self.known.setdefault(name, SubMaster(name, since=self._clock.wall()))
+        known.until = until
+        if self.ways.above.get(name, MASTER) != above:
+            self._move(known, above)
+        if above != MASTER:
+            self.known[above].stale = True
+
+    def _move(self, known: SubMaster, above: str) -> None:
+        """It is told what it is told by another way from now on; so are those below it."""
+        for each in (known.name, *self.ways.all_below(known.name)):
+            self.passages.withdraw(self.known[each])
+        self.passages.end(known)
+        if above != MASTER:
+            self.ways.above[known.name] = above
+        words = "the master's own" if above == MASTER else f"below {above}"
+        self.attach(known, False, f"it is to be {words}")
 
     def remove(self, name: str) -> None:
         """Forget a sub-master that no group names any more."""
@@ -94,6 +108,12 @@ class SubMasters:
                 "submaster.used", f"{name} runs on node {host}",
                 next_step=f"kedge node show {host} --origin says where that is written; take it away there",
             )  # fmt: skip
+        below = self.ways.directly_below(name)
+        if below:
+            raise KedgeError(
+                "submaster.used", f"{', '.join(below)} {'is' if len(below) == 1 else 'are'} below {name}",
+                next_step=f"kedge submaster add {below[0]} --below master, or remove it first",
+            )  # fmt: skip
         using = [g.name for g in site.groups.values() if name in g.parents] if site else []
         owned = self._ownership.arbiter.groups()
         using += [group for group in owned if owner(group) == name and group not in using]
@@ -102,10 +122,11 @@ class SubMasters:
                 "submaster.used", f"{name} is a parent of group {', '.join(using)}",
                 next_step="Take it out of the groups' parents, kedge apply, and try again",
             )  # fmt: skip
+        self.passages.withdraw(self.known[name])
+        self.passages.end(self.known[name])
         del self.known[name]
         self._store.put(KIND, name, None)
         self._permits.end(peer_of(name))
-        self._link.forget(peer_of(name))
         self._head.journal.write("", "submaster", name, after="removed")
 
     def named(self, name: str) -> SubMaster:
@@ -131,9 +152,15 @@ class SubMasters:
         if known.attached == attached:
             return
         known.attached, known.since = attached, self._clock.wall()
-        before, after = ("silent", "there") if attached else ("there", "silent")
-        self._head.journal.write("", "submaster", known.name, before, after, why)
+        was, now = ("silent", "there") if attached else ("there", "silent")
+        self._head.journal.write("", "submaster", known.name, was, now, why)
         self.all_stale()
+        for name in self.ways.directly_below(known.name):
+            other = self.known[name]
+            words = (
+                f"below {known.name}" if attached else f"{known.name} is silent, which it is below"
+            )
+            self.attach(other, attached and other.heard, words)
 
     def all_stale(self) -> None:
         """Something changed that all are told."""
@@ -160,7 +187,9 @@ class SubMasters:
 
     def silence(self, name: str) -> str:
         """Why a sub-master that is not attached does not answer."""
-        known = self.known[name]
+        known, above = self.known[name], self.ways.above.get(name)
+        if above is not None and not self.known[above].attached:
+            return f"{name} is below {above}: {self.silence(above)}"
         if not known.health and not known.address:
             return f"{name} has not been heard since this master started"
         return f"{name} is silent since {_span(self._clock.wall() - known.since)}"
@@ -202,6 +231,7 @@ class SubMasters:
                 "degraded": dict(known.health.get("degraded", {})),
                 "why": "" if known.attached else self.silence(name),
                 "node": hosts.get(name, ""),
+                "below": self.ways.above.get(name, ""),
             }
             for name, known in sorted(self.known.items())
         ]

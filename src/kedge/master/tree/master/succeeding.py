@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from kedge.master.tree.logs import LogDown
 from kedge.master.tree.master.down import Down
+from kedge.master.tree.master.known import SubMaster
 from kedge.master.tree.master.ownership import Ownership
 from kedge.master.tree.master.relayed import Relayed
-from kedge.master.tree.master.submasters import SubMaster
 
 COMES_BACK_S = 300.0
 """So long an agent may take to come to a parent when its own has forgotten it."""

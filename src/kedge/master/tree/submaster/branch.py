@@ -17,7 +17,7 @@ from kedge.core.events import Event, GroupLeased, Requested, Retried
 from kedge.core.lease import LeaseTerms, Tenure
 from kedge.core.node import Configuration
 from kedge.master.agents.encoding import encode
-from kedge.master.agents.link import ADOPTED_S, Link
+from kedge.master.agents.link import ADOPTED_S, Link, is_peer
 from kedge.master.agents.permits import Permits
 from kedge.master.engine.head import Head
 from kedge.master.persistence.late_writes import LateWrites
@@ -42,6 +42,7 @@ from kedge.master.tree.entries import (
 from kedge.master.tree.heard import Heard
 from kedge.master.tree.parts import SiteOfParts
 from kedge.master.tree.relays import written_of
+from kedge.master.tree.submaster.below import Below
 from kedge.master.tree.submaster.sharing import Sharing
 from kedge.master.tree.submaster.uplink import Uplink
 from kedge.sync.wire import Epoch
@@ -76,6 +77,8 @@ class Branch:
         self.heard = Heard(head, link)
         self.tenure = Tenure(LeaseTerms(), start)
         self.sharing = Sharing(head, self.tenure)
+        self.below = Below(link, uplink, clock, start)
+        self._answered = -1
         self._leased: dict[str, str] = {}
         self._leaving: dict[str, list[str]] = {}
         head.elsewhere = self.elsewhere
@@ -109,6 +112,8 @@ class Branch:
         return f"{self.name} could not renew its lease of group {group}"
 
     def _tenure(self, node: str) -> Epoch | None:
+        if is_peer(node):
+            return self.below.tenure()
         term = self._term(node)
         return Epoch(term, self._start) if term else None
 
@@ -156,6 +161,7 @@ class Branch:
             self.heard.take(name.removeprefix(SEEN), unpack(entries.get(name)))
         if any(name.startswith(ASK) for name in changed):
             self._do_asked(of_kind(entries, ASK))
+        self.below.take(entries, changed)
         self.look()
 
     def _configure(self, entries: Mapping[str, bytes]) -> None:
@@ -179,6 +185,9 @@ class Branch:
         seen: int
         owned: dict[str, int]
         seen, owned = told if told is not None else (-1, {})
+        if 0 <= seen < self._answered:
+            return  # an earlier answer, which was kept by the one above that has begun anew
+        self._answered = max(seen, self._answered)
         self.tenure.answered(seen, owned)
         changed = {g for g in before.keys() | owned.keys() if before.get(g) != owned.get(g)}
         for group in changed:

@@ -1,7 +1,8 @@
 """At a sub-master: images and boot environments from the master, by digest, each verified before use.
 
 The master alone speaks with registries and pins references. It hands records down in the configured record,
-which is authenticated; the blobs that they name come over HTTP from its boot server.
+which is authenticated; the blobs that they name come over HTTP from its boot server, or from that of the
+sub-master above this one, where it has them already.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from kedge.lib.errors import KedgeError, NotNow
 from kedge.master.engine.head import Head
 from kedge.master.modules.io import MasterIo
 from kedge.master.process.host import Host
-from kedge.master.tree.entries import COMMON, IMAGE, LAYER0, WISH, of_kind, pack, unpack
+from kedge.master.tree.entries import COMMON, IMAGE, LAYER0, NEAR, WISH, of_kind, pack, unpack
 from kedge.master.tree.submaster.uplink import Uplink
 from kedge.modules.boot.layer0 import record as layer0
 from kedge.modules.image.blobs import Blob, blob_path, place_blob, work_folder
@@ -151,11 +152,18 @@ class Copies:
         if use_blob(state_dir, blob):
             return
         common = unpack(self._uplink.entries.get(COMMON))
-        url = common["url"] if common is not None else ""
-        if not url:
+        told = [unpack(self._uplink.entries.get(NEAR)), common["url"] if common is not None else ""]
+        urls = [url for url in told if url]
+        if not urls:
             raise KedgeError("copy.no_url", "the master has not said where its blobs are")
         with saying_when_full(state_dir, blob.blob), work_folder(state_dir) as folder:
             part = folder / "blob"
             most_bytes = blob.size_bytes if blob.size_bytes >= 0 else FIRMWARE_BYTES
-            await self._host.fetch(f"{url}/blobs/{blob.blob}", part, most_bytes)
+            for url in urls:
+                try:
+                    await self._host.fetch(f"{url}/blobs/{blob.blob}", part, most_bytes)
+                    break
+                except KedgeError:
+                    if url == urls[-1]:
+                        raise
             await asyncio.to_thread(place_blob, state_dir, part, blob.blob)

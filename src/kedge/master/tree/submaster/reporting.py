@@ -56,6 +56,8 @@ class Reporter:
         """What the link tells: first to those who apply it here, then it is to be relayed."""
 
         def told(event: ParentEvent) -> None:
+            if self._branch.below.told(event):
+                return
             neighbours.told(event)
             if isinstance(event, Joined | Resumed | Discovered | Lost | Left | ConfiguredAcked):
                 self._agents.add(event.node)
