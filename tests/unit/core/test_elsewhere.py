@@ -86,6 +86,17 @@ def test_without_a_lease_only_what_is_harmless_begins() -> None:
     assert [e.mutation for e in effects if isinstance(e, StartStep)] == ["power.switch_off"]
 
 
+def test_what_was_asked_for_without_a_lease_begins_with_the_lease() -> None:
+    found = engine()
+    found.step(configured(ON), 0.0)
+    found.step(Observed("n1", {"power.state": "on", "boot.stage": "none"}), 1.0)
+    found.step(GroupLeased("g", "the lease ran out"), 2.0)
+    found.step(Requested("n1", OFF, "r1", "alice"), 3.0)  # nothing else differs
+    assert "the lease ran out" in found.condition("n1").why
+    effects = found.step(GroupLeased("g"), 4.0)
+    assert [e.mutation for e in effects if isinstance(e, StartStep)] == ["power.switch_off"]
+
+
 def test_without_a_lease_a_node_is_still_switched_on() -> None:
     found = engine()
     found.step(GroupLeased("g", "the lease ran out"), 0.0)

@@ -118,7 +118,10 @@ def leased(common: Common, event: GroupLeased) -> None:
     else:
         common.unleased.pop(event.group, None)
     common.transitions.clear()
-    for name in common.nodes.differing():
+    names = dict.fromkeys(common.nodes.differing())
+    # (a request may want something else than what is configured, and found)
+    names.update((record.name, None) for record in common.nodes.apart() if record.requests)
+    for name in names:
         record = common.look(name)
         if record is not None and record.group == event.group:
             common.wake(name)
