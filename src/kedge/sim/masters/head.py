@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from kedge.core.engine.engine import Engine
-from kedge.core.events import Effect, Event, Many, each
+from kedge.core.events import Effect
 from kedge.core.graph import Graph
 from kedge.core.module import Module
 from kedge.lib.errors import KedgeError
@@ -31,6 +31,7 @@ from kedge.master.serve import running
 from kedge.sim.masters.boot_server import BootIlls, Place, serve_boot_files
 from kedge.sim.masters.gates import Gates
 from kedge.sim.masters.store import Disk, StoreDoor
+from kedge.sim.masters.watched_engine import WatchedEngine
 from kedge.sim.world.clock import MachineClock
 from kedge.sim.world.loop import Loop
 from kedge.sim.world.network import Address, Network
@@ -251,8 +252,9 @@ class SimulatedHost(Host):
         return self._program.stream("entropy").randbytes(count)
 
     def engine(self, graph: Graph, restart: int) -> Engine:
-        engine = WatchedEngine(self._program, graph, self.random_number(), restart)
-        self._program.engine = engine
+        program = self._program
+        did = partial(program.outside.watch.engine_did, program)
+        engine = program.engine = WatchedEngine(did, graph, self.random_number(), restart)
         return engine
 
     def free_bytes(self, place: Path) -> int:
@@ -284,20 +286,3 @@ class SimulatedHost(Host):
         return ServerSocket(
             network, (address, port or self._program.next_port()), self._program.heard
         )
-
-
-class WatchedEngine(Engine):
-    """The production engine, whose effects are looked at before anybody carries them out."""
-
-    def __init__(self, program: Program, graph: Graph, seed: int, restart: int) -> None:
-        super().__init__(graph, seed=seed, restart=restart)
-        self._program = program
-
-    def advance(self, events: Iterable[Event], now: float) -> list[Effect | Many]:
-        found = super().advance(events, now)
-        single: list[Effect] = []
-        for effect in found:
-            single += each(effect) if isinstance(effect, Many) else (effect,)
-        if single:
-            self._program.outside.watch.engine_did(self._program, single)
-        return found
