@@ -17,7 +17,12 @@ LAB = f"unit{os.getpid()}"
 
 
 def spawn(role: str, *command: str, lab: str = LAB) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command or ("sleep", "60"), env=processes.mark(lab, role))
+    child = subprocess.Popen(command or ("sleep", "60"), env=processes.mark(lab, role))
+    deadline = time.monotonic() + 10
+    while child.pid not in {p.pid for p in processes.find(lab).values()}:
+        assert time.monotonic() < deadline  # a program that just begins has no environment yet
+        time.sleep(0.01)
+    return child
 
 
 @pytest.fixture(autouse=True)
